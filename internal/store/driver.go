@@ -40,7 +40,8 @@ type Driver interface {
 
 	// Add adds delta to the counter at key (0 when missing) and returns
 	// the new value. Counters are not rows: Get and Query do not show
-	// them. expires as in Row, set anew by every call.
+	// them. expires as in Row, set anew by every call. A delta of 0 only
+	// reads: it writes nothing and leaves the expiry as it is.
 	Add(ctx context.Context, key Key, delta int64, expires time.Time) (int64, error)
 
 	// Close releases what Open acquired. Calls after it fail.
