@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -411,19 +412,29 @@ func expiredKey(at time.Time, tenant, run string) Key {
 // RunRef names a run.
 type RunRef struct{ Tenant, Run string }
 
-// Due returns runs that are not over and whose Due has come, longest due
-// first, at most limit.
-func (s *Store) Due(ctx context.Context, limit int) ([]RunRef, error) {
-	return s.dueRows(ctx, "open", limit)
+// OpenRow says when the sweeper looks at a run that is not over.
+type OpenRow struct {
+	RunRef
+	Due time.Time
+}
+
+// Due returns the open rows whose moment has come, longest due first, at most
+// limit.
+func (s *Store) Due(ctx context.Context, limit int) ([]OpenRow, error) {
+	page, err := s.d.Query(ctx, Query{Partition: "open", To: fmt.Sprintf("%016d", s.Now().UnixMilli()+1), Limit: limit})
+	if err != nil {
+		return nil, err
+	}
+	return openRows(page.Rows), nil
 }
 
 // OpenRuns returns runs that are not over, in order of Due, a page at a time.
-func (s *Store) OpenRuns(ctx context.Context, q PageQuery) ([]RunRef, string, error) {
+func (s *Store) OpenRuns(ctx context.Context, q PageQuery) ([]OpenRow, string, error) {
 	page, err := s.d.Query(ctx, Query{Partition: "open", Limit: q.limit(), After: q.After})
 	if err != nil {
 		return nil, "", err
 	}
-	return runRefs(page.Rows), page.Next, nil
+	return openRows(page.Rows), page.Next, nil
 }
 
 // Expired returns ended runs whose retention is over and of which something
@@ -433,10 +444,11 @@ func (s *Store) Expired(ctx context.Context, limit int) ([]ExpiredRun, error) {
 	if err != nil {
 		return nil, err
 	}
-	refs := runRefs(page.Rows)
-	out := make([]ExpiredRun, len(refs))
-	for i, r := range refs {
-		out[i] = ExpiredRun{RunRef: r, key: page.Rows[i].Key}
+	out := make([]ExpiredRun, 0, len(page.Rows))
+	for _, row := range page.Rows {
+		if ref, _, ok := parseTimed(row.Key.Sort); ok {
+			out = append(out, ExpiredRun{RunRef: ref, key: row.Key})
+		}
 	}
 	return out, nil
 }
@@ -452,28 +464,30 @@ func (s *Store) ForgetExpired(ctx context.Context, r ExpiredRun) error {
 	return s.d.Delete(ctx, r.key, Always())
 }
 
-func (s *Store) dueRows(ctx context.Context, partition string, limit int) ([]RunRef, error) {
-	page, err := s.d.Query(ctx, Query{Partition: partition, To: fmt.Sprintf("%016d", s.Now().UnixMilli()+1), Limit: limit})
-	if err != nil {
-		return nil, err
-	}
-	return runRefs(page.Rows), nil
-}
-
-func runRefs(rows []Row) []RunRef {
-	refs := make([]RunRef, 0, len(rows))
+func openRows(rows []Row) []OpenRow {
+	out := make([]OpenRow, 0, len(rows))
 	for _, r := range rows {
-		if parts := strings.SplitN(r.Key.Sort, "/", 3); len(parts) == 3 {
-			refs = append(refs, RunRef{Tenant: parts[1], Run: parts[2]})
+		if ref, at, ok := parseTimed(r.Key.Sort); ok {
+			out = append(out, OpenRow{RunRef: ref, Due: at})
 		}
 	}
-	return refs
+	return out
+}
+
+// parseTimed takes the sort key of an open or expired row apart.
+func parseTimed(sort string) (RunRef, time.Time, bool) {
+	parts := strings.SplitN(sort, "/", 3)
+	if len(parts) != 3 {
+		return RunRef{}, time.Time{}, false
+	}
+	ms, err := strconv.ParseInt(parts[0], 10, 64)
+	return RunRef{Tenant: parts[1], Run: parts[2]}, time.UnixMilli(ms).UTC(), err == nil
 }
 
 // DropOpen removes the open row of a run that is over or gone. It serves a
 // sweeper that meets a row whose run has no use for it.
-func (s *Store) DropOpen(ctx context.Context, due time.Time, ref RunRef) error {
-	return s.d.Delete(ctx, openKey(due, ref.Tenant, ref.Run), Always())
+func (s *Store) DropOpen(ctx context.Context, o OpenRow) error {
+	return s.d.Delete(ctx, openKey(o.Due, o.Tenant, o.Run), Always())
 }
 
 // Targets returns up to n targets of a run from index from.
