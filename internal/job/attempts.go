@@ -23,3 +23,8 @@ func (r Run) Unreached() (ResultStatus, string) {
 	}
 	return ResultSkipped, ReasonCapacity
 }
+
+// Done returns how many results are terminal.
+func (c Counts) Done() int {
+	return c.Succeeded + c.Failed + c.Unreachable + c.Canceled + c.Skipped + c.TimedOut + c.Unknown
+}

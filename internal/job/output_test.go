@@ -27,7 +27,7 @@ func TestOutput_PackUnpack(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got.Stdout != in.Stdout || got.Stderr != in.Stderr || got.StdoutBytes != in.StdoutBytes || !got.StdoutCut == in.StdoutCut || got.Packed != nil || got.Blob != "" {
+		if got.Stdout != in.Stdout || got.Stderr != in.Stderr || got.StdoutBytes != in.StdoutBytes || got.StdoutCut != in.StdoutCut || got.Packed != nil || got.Blob != "" {
 			t.Fatalf("packed and unpacked: %+v, want %+v", got, in)
 		}
 	})

@@ -213,3 +213,7 @@ type Output struct {
 	Packed []byte `json:"packed,omitempty"`
 	Blob   string `json:"blob,omitempty"`
 }
+
+// RunBlobPrefix is where the blobs of a run lie: its long specification and
+// its large outputs.
+func RunBlobPrefix(tenant, run string) string { return "runs/" + tenant + "/" + run + "/" }

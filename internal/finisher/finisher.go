@@ -1,0 +1,213 @@
+// Package finisher decides whether a run is over and what it amounts to. It is
+// pure: values in, values out.
+package finisher
+
+import (
+	"time"
+
+	"drover/internal/job"
+)
+
+// Cause is why a run is looked at.
+type Cause string
+
+// The causes.
+const (
+	Finished   Cause = "finished"    // the map over its units has ended
+	Canceled   Cause = "canceled"    // a person asked for it
+	Overdue    Cause = "overdue"     // past the run's deadline
+	PlanFailed Cause = "plan_failed" // there is no plan, and will be none
+)
+
+// CauseOf returns the cause that a run's own facts tell.
+func CauseOf(r job.Run, now time.Time) Cause {
+	switch {
+	case r.Canceling():
+		return Canceled
+	case r.Started == nil:
+		return PlanFailed
+	case r.Reason == job.ReasonCapacity: // closed by Settle, see there
+		return Finished
+	case r.Deadline != nil && !now.Before(*r.Deadline):
+		return Overdue
+	}
+	return Finished
+}
+
+// Input is all that Settle decides from.
+type Input struct {
+	Run job.Run
+	// Counts are the stored results by status, after Close. Running counts
+	// live claims. Total is not used.
+	Counts job.Counts
+	// DeadlineKills is how many of the results have timed out with the run.
+	DeadlineKills int
+	// LiveUntil is the latest end of a live claim.
+	LiveUntil time.Time
+	// Busy says that Execute is under way for the run, as far as is known here.
+	Busy bool
+	// Grace is how long an Execute that is not known here may take from
+	// having looked at the run to having claimed a device. 0: there is none.
+	Grace time.Duration
+	Now   time.Time
+}
+
+// Decision is what to do with the run: store Run. When Settled it is terminal,
+// otherwise its Due says when to look again.
+type Decision struct {
+	Settled bool
+	Run     job.Run
+}
+
+// Recheck is how long a run that waits for live claims waits at most before it
+// is looked at again: a claim mostly ends long before its until.
+const Recheck = time.Minute
+
+// Settle decides about a run. A run with a live claim is never settled: it
+// stays running, with the reason canceling or overdue where that is so. Devices
+// without a result are counted as Run.Unreached says: canceled in a canceled
+// run, else skipped for want of capacity. Counts of a settled run add up to its
+// Total.
+//
+// Where Executes may be under way that this process does not know of, a run with
+// unreached devices is settled only after it has been closed (canceled, or past
+// its deadline) for Grace: a closed run grants no claim, so none is granted after the
+// settling. A run whose map ended early is closed by a deadline of now and the
+// reason capacity.
+//
+// A terminal run is returned as it is.
+func Settle(in Input) Decision {
+	r := in.Run
+	if r.Status.Terminal() {
+		return Decision{Settled: true, Run: r}
+	}
+	cause := CauseOf(r, in.Now)
+	counts := in.Counts
+	unreached := max(0, r.Total-counts.Done()-counts.Running-counts.Pending)
+	if counts.Running > 0 || in.Busy {
+		return Decision{Run: wait(r, cause, in)}
+	}
+	if unreached > 0 && r.Started != nil && in.Grace > 0 {
+		if cause == Finished && r.Reason != job.ReasonCapacity {
+			now := in.Now
+			r.Deadline, r.Reason, r.Due = &now, job.ReasonCapacity, now.Add(in.Grace)
+			return Decision{Run: r}
+		}
+		if open := closedAt(r).Add(in.Grace); in.Now.Before(open) {
+			r = named(r, cause)
+			r.Due = open
+			return Decision{Run: r}
+		}
+	}
+	r.Status, r.Reason = outcome(r, cause, counts, unreached, in.DeadlineKills)
+	status, _ := r.Unreached()
+	counts.Add(status, unreached)
+	counts.Total = r.Total
+	r.Counts = counts
+	ended := in.Now
+	r.Ended = &ended
+	r.Due = time.Time{}
+	return Decision{Settled: true, Run: r}
+}
+
+// wait is the run while somebody still works on it.
+func wait(r job.Run, cause Cause, in Input) job.Run {
+	r = named(r, cause)
+	r.Due = in.LiveUntil
+	if latest := in.Now.Add(Recheck); r.Due.After(latest) {
+		r.Due = latest
+	}
+	if soonest := in.Now.Add(time.Second); r.Due.Before(soonest) {
+		r.Due = soonest
+	}
+	return r
+}
+
+func named(r job.Run, cause Cause) job.Run {
+	switch cause {
+	case Canceled:
+		r.Reason = job.ReasonCanceling
+	case Overdue:
+		r.Reason = job.ReasonOverdue
+	}
+	return r
+}
+
+// closedAt is the moment from which a run grants no claim.
+func closedAt(r job.Run) time.Time {
+	switch {
+	case r.CancelAsked != nil && (r.Deadline == nil || r.CancelAsked.Before(*r.Deadline)):
+		return *r.CancelAsked
+	case r.Deadline != nil:
+		return *r.Deadline
+	}
+	return time.Time{}
+}
+
+func outcome(r job.Run, cause Cause, c job.Counts, unreached, deadlineKills int) (job.Status, string) {
+	switch {
+	case r.Total > 0 && c.Succeeded == r.Total:
+		return job.Succeeded, ""
+	case cause == Canceled:
+		return job.StatusCanceled, job.ReasonCanceled
+	case cause == PlanFailed:
+		return job.Failed, job.ReasonInternal
+	case r.Total == 0 && r.NeedsTargets:
+		return job.Failed, job.ReasonNoTargets
+	case r.Total == 0:
+		return job.Succeeded, ""
+	case cause == Overdue && (unreached > 0 || deadlineKills > 0):
+		return job.TimedOut, job.ReasonDeadline
+	case unreached > 0:
+		return job.Failed, job.ReasonCapacity
+	}
+	return job.Failed, job.ReasonDevices
+}
+
+// Close returns the last state of a row that nobody works on and nobody will,
+// and whether that differs from what is stored. A dead claim becomes unknown; a
+// device between two attempts keeps what its last attempt came to, or is
+// canceled with the run.
+func Close(r job.Result, cause Cause, now time.Time) (job.Result, bool) {
+	switch r.Status {
+	case job.ResultRunning:
+		r = Lost(r, now)
+	case job.ResultPending:
+		r.NotBefore, r.Claim, r.Ended = nil, nil, &now
+		switch {
+		case cause == Canceled:
+			r.Status, r.Reason = job.ResultCanceled, job.ReasonStopped
+			if r.Attempts == 0 {
+				r.Reason = job.ReasonNeverStarted
+			}
+		case r.Attempts == 0:
+			r.Status, r.Reason = job.ResultSkipped, job.ReasonCapacity
+		default:
+			r.Status = After(r.Reason)
+		}
+	default:
+		return r, false
+	}
+	return r, true
+}
+
+// Lost is the result of a device whose executor went away: nothing is known of
+// its command.
+func Lost(r job.Result, now time.Time) job.Result {
+	r.Status, r.Reason = job.ResultUnknown, job.ReasonLost
+	r.Message = "the executor went away before the result was recorded"
+	r.Claim, r.NotBefore, r.Ended = nil, nil, &now
+	return r
+}
+
+// After is the status of a device whose last attempt ended for a reason that
+// allows a further one.
+func After(reason string) job.ResultStatus {
+	switch reason {
+	case job.ReasonConnect, job.ReasonJump:
+		return job.ResultUnreachable
+	case job.ReasonLost:
+		return job.ResultUnknown
+	}
+	return job.ResultFailed
+}
