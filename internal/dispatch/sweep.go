@@ -1,0 +1,165 @@
+package dispatch
+
+import (
+	"context"
+	"time"
+
+	"drover/internal/job"
+	"drover/internal/store"
+)
+
+// Swept says what one sweep did.
+type Swept struct {
+	Started int // accepted runs that had not been started
+	Settled int // runs that were overdue or being canceled, and are over now
+	Waiting int // such runs of which a claim is still live
+	Dropped int // open rows without a run
+	Expired int // ended runs whose leftovers were removed
+	Rows    int // expired rows that were removed
+}
+
+// sweepBatch bounds one sweep; the next one goes on.
+const sweepBatch = 200
+
+// startAgain is how long after a start the sweeper looks again.
+const startAgain = time.Minute
+
+// Sweep does what is due: it starts accepted runs that were not started, and
+// stops and settles runs that are past their deadline or being canceled. It is
+// safe to run anywhere, at any time, more than once at once. One run that fails
+// does not hold up the others; the first error is returned at the end.
+func (d *Dispatcher) Sweep(ctx context.Context) (Swept, error) {
+	var swept Swept
+	rows, err := d.Store.Due(ctx, sweepBatch)
+	if err != nil {
+		return swept, err
+	}
+	for _, row := range rows {
+		if e := d.sweepRun(ctx, row, &swept); e != nil {
+			d.Log.ErrorContext(ctx, "sweep", "tenant", row.Tenant, "run", row.Run, "err", e)
+			if err == nil {
+				err = e
+			}
+		}
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	if e := d.sweepExpired(ctx, &swept); err == nil {
+		err = e
+	}
+	return swept, err
+}
+
+func (d *Dispatcher) sweepRun(ctx context.Context, row store.OpenRow, swept *Swept) error {
+	run, err := d.Store.Run(ctx, row.Tenant, row.Run)
+	if job.CodeOf(err) == job.NotFound || err == nil && (run.Status.Terminal() || !run.Due.Truncate(time.Millisecond).Equal(row.Due)) {
+		swept.Dropped++
+		return d.Store.DropOpen(ctx, row)
+	}
+	if err != nil {
+		return err
+	}
+	now := d.Store.Now()
+	overdue := run.Deadline != nil && !now.Before(*run.Deadline)
+	switch {
+	case run.Canceling() || overdue:
+		reason := job.ReasonDeadline
+		if run.Canceling() {
+			reason = job.ReasonCanceled
+		}
+		if err := d.Workflow.Stop(ctx, run.Tenant, run.ID, reason); err != nil {
+			return err
+		}
+		settled, err := d.Settle(ctx, run.Tenant, run.ID)
+		if settled {
+			swept.Settled++
+		} else if err == nil {
+			swept.Waiting++
+		}
+		return err
+	case run.Status == job.Queued:
+		if err := d.Workflow.Start(ctx, run.Tenant, run.ID); err != nil {
+			return err
+		}
+		swept.Started++
+		fallthrough
+	default:
+		// Look again later. Whoever changed the run meanwhile has set a
+		// due time of its own.
+		next := run
+		next.Due = now.Add(startAgain)
+		if run.Deadline != nil && run.Deadline.Before(next.Due) {
+			next.Due = *run.Deadline
+		}
+		if err := d.Store.UpdateRun(ctx, run, next, job.AuditEntry{}); err != nil && job.CodeOf(err) != job.Conflict {
+			return err
+		}
+	}
+	return nil
+}
+
+// sweepExpired removes what retention leaves outside the runs' own rows.
+func (d *Dispatcher) sweepExpired(ctx context.Context, swept *Swept) error {
+	if sweeper, ok := d.Store.Driver().(store.Sweeper); ok {
+		n, err := sweeper.Sweep(ctx, d.Store.Now(), 10*sweepBatch)
+		if err != nil {
+			return err
+		}
+		swept.Rows = n
+	}
+	runs, err := d.Store.Expired(ctx, sweepBatch)
+	if err != nil {
+		return err
+	}
+	for _, r := range runs {
+		if d.Local {
+			if _, err := d.Blobs.DeletePrefix(ctx, job.RunBlobPrefix(r.Tenant, r.Run)); err != nil {
+				return err
+			}
+		}
+		if err := d.Store.ForgetExpired(ctx, r); err != nil {
+			return err
+		}
+		swept.Expired++
+	}
+	return nil
+}
+
+// Resume starts every run that is not over, as a process does that may have
+// died in the middle of them. Units that have their result are not executed
+// again. It returns how many were started.
+func (d *Dispatcher) Resume(ctx context.Context) (int, error) {
+	n := 0
+	q := store.PageQuery{Limit: store.MaxPageRows}
+	for {
+		rows, next, err := d.Store.OpenRuns(ctx, q)
+		if err != nil {
+			return n, err
+		}
+		for _, row := range rows {
+			if err := d.Workflow.Start(ctx, row.Tenant, row.Run); err != nil {
+				return n, err
+			}
+			n++
+		}
+		if next == "" {
+			return n, nil
+		}
+		q.After = next
+	}
+}
+
+// Open returns how many runs are accepted and not over: a measure for metrics.
+func (d *Dispatcher) Open(ctx context.Context) (int, error) {
+	n := 0
+	q := store.PageQuery{Limit: store.MaxPageRows}
+	for {
+		rows, next, err := d.Store.OpenRuns(ctx, q)
+		n += len(rows)
+		if err != nil || next == "" {
+			return n, err
+		}
+		q.After = next
+	}
+}
