@@ -1,0 +1,86 @@
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+# Addresses and folders; all may be overridden.
+DATA   ?= data
+ADDR   ?= 127.0.0.1:8080
+CACHE  ?= $(CURDIR)/.cache
+export DROVER_CACHE := $(CACHE)
+
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS := -X main.version=$(VERSION)
+
+# The race detector needs a C compiler.
+RACE := $(shell command -v cc >/dev/null 2>&1 && echo -race)
+TESTFLAGS := $(RACE) -shuffle=on -count=1 -timeout=20m
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+.PHONY: build
+build: ## build bin/drover
+	@mkdir -p bin
+	go build -trimpath -ldflags '$(LDFLAGS)' -o bin/drover ./cmd/drover
+
+.PHONY: demo
+demo: build ## start everything, run a service on 25 pretend devices, print the answers
+	@bin/drover demo
+
+.PHONY: run
+run: build ## the one process, its data in ./data, on 127.0.0.1:8080
+	bin/drover serve --addr $(ADDR) --data $(DATA)
+
+.PHONY: test
+test: ## everything that this machine can run; what it cannot is listed by name
+ifeq ($(RACE),)
+	@echo "no C compiler: the race detector is off"
+	@test "$${CI:-}" != true || { echo "CI=true needs the race detector"; exit 1; }
+endif
+	@go build -o bin/testreport ./scripts/testreport
+	@go test -json $(TESTFLAGS) ./... | bin/testreport -allow 'Python 3.13'
+
+.PHONY: test-cloud
+test-cloud: ## deploy the synthesised template into an emulator and run the end-to-end cases there
+	@scripts/test-cloud
+
+.PHONY: bench
+bench: ## the measurements of the README, side by side in one run
+	@go test -run '^$$' -bench . -benchtime 1x -timeout 30m ./internal/bench
+
+.PHONY: fuzz
+FUZZTIME ?= 60s
+fuzz: ## every fuzz target for FUZZTIME (60s) each
+	@scripts/fuzz $(FUZZTIME)
+
+.PHONY: golden
+golden: ## rewrite the golden files from what the code does now; read the difference
+	go test ./internal/api/... ./infra/... ./cmd/... -update
+	git diff --stat
+
+.PHONY: synth
+synth: ## write the CloudFormation template to cdk.out
+	@scripts/synth
+
+.PHONY: tools
+tools:
+	@command -v staticcheck >/dev/null || test -x "$$(go env GOPATH)/bin/staticcheck" || go install honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+.PHONY: lint
+lint: tools ## gofmt, vet, staticcheck, go.mod tidy
+	@fmt=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$fmt" || { echo "gofmt would change: $$fmt"; exit 1; }
+	go vet ./...
+	PATH="$$PATH:$$(go env GOPATH)/bin" staticcheck ./...
+	go mod tidy -diff
+
+.PHONY: vuln
+vuln: ## known vulnerabilities, where their database can be reached
+	go run golang.org/x/vuln/cmd/govulncheck@latest ./...
+
+.PHONY: check
+check: lint test ## lint and test
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -rf bin build cdk.out
