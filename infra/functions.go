@@ -1,0 +1,103 @@
+package main
+
+import (
+	"path/filepath"
+
+	"drover/internal/api"
+)
+
+// function is a row of the function table: all that differs between the
+// functions of the stack.
+type function struct {
+	name        string
+	description string
+	memory      float64 // MB; the share of a CPU grows with it
+	seconds     float64 // time limit
+	env         []string
+	rights      []right
+	family      string // answers the routes of this API family
+	limited     bool   // takes the reserved concurrency
+}
+
+// right is what one statement of a function's policy allows.
+type right struct {
+	sid      string
+	actions  []string
+	resource resource
+}
+
+// resource names what a right is about; the stack knows the ARNs.
+type resource int
+
+const (
+	theTable resource = iota
+	theObjects
+	theBucket
+	theKey
+	theMachine
+	theExecutions
+)
+
+// The environment variables that functions may have. Each function's config
+// struct in internal/cloud declares the ones it reads, and a test compares.
+const (
+	envTable       = "DROVER_TABLE"
+	envBucket      = "DROVER_BUCKET"
+	envMachine     = "DROVER_STATE_MACHINE_ARN"
+	envKey         = "DROVER_KMS_KEY_ID"
+	envKeep        = "DROVER_KEEP"
+	envConcurrency = "DROVER_CONCURRENCY"
+	envAdmin       = "DROVER_ADMIN_PASSWORD_HASH"
+	envLog         = "DROVER_LOG"
+)
+
+// The rights that several functions have. A transaction needs the rights of
+// the writes in it.
+var (
+	readTable   = right{"ReadTable", []string{"dynamodb:BatchGetItem", "dynamodb:GetItem", "dynamodb:Query"}, theTable}
+	writeTable  = right{"WriteTable", []string{"dynamodb:ConditionCheckItem", "dynamodb:DeleteItem", "dynamodb:PutItem", "dynamodb:UpdateItem"}, theTable}
+	readBlobs   = right{"ReadBlobs", []string{"s3:GetObject"}, theObjects}
+	writeBlobs  = right{"WriteBlobs", []string{"s3:PutObject"}, theObjects}
+	missBlobs   = right{"TellMissingBlobs", []string{"s3:ListBucket"}, theBucket} // else a missing object is a 403
+	makeKeyset  = right{"MakeAndOpenKeyset", []string{"kms:Decrypt", "kms:Encrypt"}, theKey}
+	openKeyset  = right{"OpenKeyset", []string{"kms:Decrypt"}, theKey}
+	startRuns   = right{"StartRuns", []string{"states:StartExecution"}, theMachine}
+	stopRuns    = right{"StopRuns", []string{"states:StopExecution"}, theExecutions}
+	frontRights = []right{readTable, writeTable, readBlobs, writeBlobs, missBlobs, makeKeyset, startRuns, stopRuns}
+	frontEnv    = []string{envTable, envBucket, envMachine, envKey, envKeep, envConcurrency, envAdmin, envLog}
+)
+
+// functions returns the function table.
+func functions() []function {
+	return []function{
+		{
+			name: "enms", description: "eNMS REST API", family: api.FamilyENMS, memory: 512, seconds: 30,
+			env: frontEnv, rights: frontRights,
+		},
+		{
+			name: "console", description: "Drover's own API", family: api.FamilyConsole, memory: 512, seconds: 30,
+			env: frontEnv, rights: frontRights,
+		},
+		{
+			name: "planner", description: "Plan: units, map and deadline of a run", memory: 256, seconds: 120,
+			env: []string{envTable, envKeep, envConcurrency, envLog}, rights: []right{readTable, writeTable},
+		},
+		{
+			name: "executor", description: "Execute: one unit on its devices", memory: 256, seconds: 900, limited: true,
+			env:    []string{envTable, envBucket, envKey, envKeep, envConcurrency, envLog},
+			rights: []right{readTable, writeTable, readBlobs, writeBlobs, missBlobs, openKeyset},
+		},
+		{
+			name: "finisher", description: "Finish: settles a run", memory: 512, seconds: 300,
+			env: []string{envTable, envKeep, envConcurrency, envLog}, rights: []right{readTable, writeTable},
+		},
+		{
+			name: "sweeper", description: "every minute: starts what was accepted, ends what is overdue", memory: 256, seconds: 300,
+			env:    []string{envTable, envMachine, envKeep, envConcurrency, envLog},
+			rights: []right{readTable, writeTable, startRuns, stopRuns},
+		},
+	}
+}
+
+// bootstrap is the path of a built function.
+func bootstrap(dir, name string) string { return filepath.Join(dir, name, "bootstrap") }
