@@ -24,12 +24,12 @@ func CauseOf(r job.Run, now time.Time) Cause {
 	switch {
 	case r.Canceling():
 		return Canceled
-	case r.Started == nil:
-		return PlanFailed
 	case r.Reason == job.ReasonCapacity: // closed by Settle, see there
 		return Finished
 	case r.Deadline != nil && !now.Before(*r.Deadline):
 		return Overdue
+	case r.Started == nil:
+		return PlanFailed
 	}
 	return Finished
 }

@@ -46,6 +46,7 @@ func TestSettle_Outcome(t *testing.T) {
 		{"ended early", Input{Run: running(3), Counts: job.Counts{Succeeded: 2}}, job.Failed, job.ReasonCapacity, job.Counts{Total: 3, Succeeded: 2, Skipped: 1}},
 		{"no target", Input{Run: running(0)}, job.Succeeded, "", job.Counts{}},
 		{"no target, needed", Input{Run: with(running(0), func(r *job.Run) { r.NeedsTargets = true })}, job.Failed, job.ReasonNoTargets, job.Counts{}},
+		{"not started in time", Input{Run: overdue(job.Run{Status: job.Queued, Total: 2}), Grace: time.Hour}, job.TimedOut, job.ReasonDeadline, job.Counts{Total: 2, Skipped: 2}},
 		{"no plan", Input{Run: job.Run{Status: job.Queued, Total: 2}}, job.Failed, job.ReasonInternal, job.Counts{Total: 2, Skipped: 2}},
 	} {
 		c.in.Now = now
