@@ -165,3 +165,19 @@ func after(prefix []byte) []byte {
 	}
 	return nil
 }
+
+// counter returns a counter's value, which is Add of nothing.
+func (s *Store) counter(ctx context.Context, key store.Key) (value int64, err error) {
+	err = s.view(ctx, func(tx *bbolt.Tx) error {
+		b := tx.Bucket(bucketCounters).Get(rowKey(key))
+		if b == nil {
+			return nil
+		}
+		n, expires, err := decodeCounter(b)
+		if err == nil && !law.Expired(expires, s.clock()) {
+			value = n
+		}
+		return err
+	})
+	return value, err
+}

@@ -160,6 +160,9 @@ func (s *Store) Add(ctx context.Context, key store.Key, delta int64, expires tim
 	if err := law.Key(key); err != nil {
 		return 0, err
 	}
+	if delta == 0 {
+		return s.counter(ctx, key)
+	}
 	var sum int64
 	err := s.committer.do(ctx, 0, func(t *txn) error {
 		k, after := rowKey(key), law.Seconds(expires)

@@ -247,4 +247,14 @@ var counterLaws = []law{
 		e.clock.Advance(time.Hour)
 		e.add(k, 1, time.Time{}, 5)
 	}},
+	{"Add_NothingOnlyReads", func(e *env) {
+		k, soon := key("p", "read"), e.clock.Now().Add(10*time.Second)
+		e.add(k, 0, soon, 0)
+		e.add(k, 3, soon, 3)
+		e.clock.Advance(9 * time.Second)
+		e.add(k, 0, e.clock.Now().Add(time.Hour), 3) // leaves the expiry as it is
+		e.add(k, 0, time.Time{}, 3)
+		e.clock.Advance(time.Second)
+		e.add(k, 0, e.clock.Now().Add(time.Hour), 0)
+	}},
 }
