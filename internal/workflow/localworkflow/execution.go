@@ -21,10 +21,11 @@ type execution struct {
 	tasks  context.Context // of the tasks under way
 	grants context.Context // ends before a next task may begin
 	stop   context.CancelCauseFunc
+	over   chan struct{} // closed when all of it is over
 }
 
 func newExecution(w *Workflow, n name) *execution {
-	x := &execution{w: w, name: n, log: w.cfg.Log.With("tenant", n.tenant, "run", n.run)}
+	x := &execution{w: w, name: n, over: make(chan struct{}), log: w.cfg.Log.With("tenant", n.tenant, "run", n.run)}
 	x.tasks, x.stop = context.WithCancelCause(w.tasks)
 	grants, end := context.WithCancelCause(x.tasks)
 	unhook := context.AfterFunc(w.grants, func() { end(context.Cause(w.grants)) })

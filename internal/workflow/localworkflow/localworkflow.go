@@ -143,12 +143,18 @@ func (w *Workflow) Stop(_ context.Context, tenant, run, reason string) error {
 	return nil
 }
 
-// Live is how many executions are not over: running, or stopped with tasks that
-// have not returned yet.
-func (w *Workflow) Live() int {
+// Over returns a channel that is closed when the execution of a run is over and
+// the last of its tasks has returned. It is closed already for one that is over
+// or unknown.
+func (w *Workflow) Over(tenant, run string) <-chan struct{} {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return len(w.live)
+	if x := w.live[name{tenant, run}]; x != nil {
+		return x.over
+	}
+	over := make(chan struct{})
+	close(over)
+	return over
 }
 
 // Close drains: nothing is started any more, no unit, round or retry begins,
@@ -182,6 +188,7 @@ func (w *Workflow) end(x *execution) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	delete(w.live, x.name)
+	close(x.over)
 	if len(w.overAge) < remembered {
 		w.overAge = append(w.overAge, x.name)
 	} else {
