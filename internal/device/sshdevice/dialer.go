@@ -38,6 +38,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"strconv"
@@ -271,7 +272,6 @@ func (d *Dialer) handshake(ctx context.Context, network net.Conn, to *device.End
 	limited, cancel := context.WithTimeout(ctx, d.conf.HandshakeTimeout)
 	defer cancel()
 	stop := context.AfterFunc(limited, func() { _ = network.Close() })
-	watched := &watchedConn{Conn: network}
 	start := time.Now()
 	verified := start
 	config := &ssh.ClientConfig{
@@ -288,7 +288,7 @@ func (d *Dialer) handshake(ctx context.Context, network net.Conn, to *device.End
 	if to.Legacy {
 		config.Config = legacyAlgorithms
 	}
-	conn, channels, requests, err := ssh.NewClientConn(watched, to.Address, config)
+	conn, channels, requests, err := ssh.NewClientConn(network, to.Address, config)
 	if !stop() && err == nil {
 		_ = conn.Close()
 		err = limited.Err()
@@ -301,34 +301,32 @@ func (d *Dialer) handshake(ctx context.Context, network net.Conn, to *device.End
 		go rejectChannels(channels)
 		return conn, nil
 	}
-	failure := classify(ctx, limited, to, check, watched, err)
+	failure := classify(ctx, limited, to, check, err)
 	d.observe(failure.Phase, start, failure)
 	return nil, failure
 }
 
-// classify says in which phase a handshake failed and why.
-func classify(ctx, limited context.Context, to *device.Endpoint, check *hostKeyCheck, network *watchedConn, err error) *device.Error {
-	phase := device.PhaseHandshake
-	if check.passed {
-		phase = device.PhaseAuth
-	}
+// classify says in which phase a handshake failed and why. PhaseAuth is only
+// the login that was refused: a connection that drops during the login is a
+// device that cannot be reached.
+func classify(ctx, limited context.Context, to *device.Endpoint, check *hostKeyCheck, err error) *device.Error {
 	switch {
 	case check.failure != nil:
 		return check.failure
 	case ctx.Err() != nil:
-		return &device.Error{Phase: phase, Reason: reasonOf(ctx.Err(), job.ReasonConnect),
+		return &device.Error{Phase: device.PhaseHandshake, Reason: reasonOf(ctx.Err(), job.ReasonConnect),
 			Msg: "stopped while connecting to " + to.Name, Err: ctx.Err()}
 	case limited.Err() != nil:
-		return &device.Error{Phase: phase, Reason: job.ReasonConnect,
+		return &device.Error{Phase: device.PhaseHandshake, Reason: job.ReasonConnect,
 			Msg: to.Name + " did not finish the SSH handshake in time", Err: limited.Err()}
-	case network.failed.Load():
-		return &device.Error{Phase: phase, Reason: job.ReasonConnect,
+	case dropped(err):
+		return &device.Error{Phase: device.PhaseHandshake, Reason: job.ReasonConnect,
 			Msg: to.Name + " closed the connection during the SSH handshake", Err: err}
 	case check.passed:
 		return &device.Error{Phase: device.PhaseAuth, Reason: job.ReasonAuthentication,
 			Msg: to.Name + " refused the login of " + strconv.Quote(to.Auth.Username), Err: err}
 	default:
-		return &device.Error{Phase: phase, Reason: job.ReasonConnect,
+		return &device.Error{Phase: device.PhaseHandshake, Reason: job.ReasonConnect,
 			Msg: "no SSH handshake with " + to.Name, Err: err}
 	}
 }
@@ -350,27 +348,12 @@ func drain(channels <-chan ssh.NewChannel, requests <-chan *ssh.Request) {
 	rejectChannels(channels)
 }
 
-// watchedConn remembers whether the network itself failed, which tells a
-// dropped connection from a refused login.
-type watchedConn struct {
-	net.Conn
-	failed atomic.Bool
-}
-
-func (c *watchedConn) Read(p []byte) (int, error) {
-	n, err := c.Conn.Read(p)
-	if err != nil {
-		c.failed.Store(true)
-	}
-	return n, err
-}
-
-func (c *watchedConn) Write(p []byte) (int, error) {
-	n, err := c.Conn.Write(p)
-	if err != nil {
-		c.failed.Store(true)
-	}
-	return n, err
+// dropped reports whether an error of package ssh says that the network
+// failed, and not that the server answered something unwelcome.
+func dropped(err error) bool {
+	var network *net.OpError
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) ||
+		errors.As(err, &network)
 }
 
 // channelConn makes a forwarded channel look like a network connection.
