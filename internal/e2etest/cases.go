@@ -1,0 +1,254 @@
+package e2etest
+
+import (
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"drover/internal/device/sshsim"
+)
+
+// Cases runs every case against an installation. Devices that the cases need
+// are started, and stopped, here.
+func Cases(t *testing.T, target Target) {
+	for _, c := range []struct {
+		name string
+		run  func(client)
+	}{
+		{"health", health},
+		{"sync", syncRun},
+		{"async", asyncRun},
+		{"failing and unreachable device", failing},
+		{"wrong device password", wrongDevicePassword},
+		{"wrong password", wrongPassword},
+		{"idempotent submit", idempotent},
+		{"bad input", badInput},
+		{"cancel", cancel},
+		{"100 devices", hundred},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			start := time.Now()
+			c.run(client{t, target})
+			t.Logf("%s", time.Since(start).Round(time.Millisecond))
+		})
+	}
+}
+
+// fleet starts n devices and returns them with the file that describes them:
+// one pool and one service, all named after the case.
+func fleet(c client, name string, n int, script string) (*sshsim.Fleet, object) {
+	c.t.Helper()
+	f, err := sshsim.Start(sshsim.Config{Devices: n, OneHostKey: true})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.t.Cleanup(func() { _ = f.Close() })
+	name = "e2e-" + name
+	devices := make([]any, n)
+	for i, d := range f.Devices {
+		devices[i] = object{"name": name + "-" + d.Name, "address": d.Address, "port": d.Port, "platform": "linux",
+			"credential": name, "pools": []string{name}}
+	}
+	return f, object{
+		"credentials": []any{object{"name": name, "username": "drover", "password": "drover"}},
+		"pools":       []any{object{"name": name}},
+		"devices":     devices,
+		"services": []any{object{"name": name, "type": "script", "body": script, "timeout": "60s",
+			"retries": object{"count": 0}, "targets": object{"pools": []string{name}}}},
+	}
+}
+
+func health(c client) {
+	if a := c.call(http.MethodGet, "/healthz", nil); a.status != http.StatusOK {
+		c.t.Errorf("%d %s", a.status, a.body)
+	}
+	if a := c.call(http.MethodGet, "/rest/is_alive", nil); a.status != http.StatusOK {
+		c.t.Errorf("%d %s", a.status, a.body)
+	}
+}
+
+func syncRun(c client) {
+	f, file := fleet(c, "sync", 3, `echo {{ payload["aid"] }} from {{ device.name }}`)
+	c.load(file)
+	o := c.run(object{"name": "e2e-sync", "aid": "1-2-3"})
+	want := names("sync", 3)
+	if !o.Success || !slices.Equal(slices.Sorted(slices.Values(o.Summary.Success)), want) || len(o.Summary.Failure) > 0 {
+		c.t.Fatalf("%+v", o)
+	}
+	for _, n := range want {
+		if d := o.Devices[n]; !d.Success || strings.TrimSpace(d.Result) != "1-2-3 from "+n || d.Code != "0" {
+			c.t.Errorf("%s: %+v", n, d)
+		}
+	}
+	ranOnce(c, f)
+
+	// One device of them, chosen by the request; twice is two runs.
+	o = c.run(object{"name": "e2e-sync", "aid": "x", "devices": want[:1]})
+	if len(o.Devices) != 1 || f.Devices[0].Count() != 2 || f.Executions() != 4 {
+		c.t.Errorf("%+v; %d commands", o, f.Executions())
+	}
+	if status, again := c.result("e2e-sync", o.Runtime); status != "Completed" || len(again.Devices) != 1 || again.Devices[want[0]] != o.Devices[want[0]] {
+		c.t.Errorf("read again: %s %+v", status, again)
+	}
+}
+
+// ranOnce expects one command on every device.
+func ranOnce(c client, f *sshsim.Fleet) {
+	c.t.Helper()
+	for _, d := range f.Devices {
+		if n := d.Count(); n != 1 {
+			c.t.Errorf("%s ran %d commands", d.Name, n)
+		}
+	}
+}
+
+func asyncRun(c client) {
+	f, file := fleet(c, "async", 2, "sleep 1; echo done")
+	c.load(file)
+	o := c.run(object{"name": "e2e-async", "async": true})
+	if len(o.Devices) > 0 {
+		c.t.Errorf("an asynchronous answer with results: %+v", o)
+	}
+	status, o := c.wait("e2e-async", o.Runtime, c.target.Settle)
+	if status != "Completed" || !o.Success || len(o.Summary.Success) != 2 {
+		c.t.Errorf("%s %+v", status, o)
+	}
+	ranOnce(c, f)
+}
+
+func failing(c client) {
+	f, file := fleet(c, "failing", 3, `echo out; exit {{ 3 if device.name == "e2e-failing-R1" else 0 }}`)
+	// R2's port is closed: nobody listens where its listener was.
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	file["devices"].([]any)[1].(object)["port"] = l.Addr().(*net.TCPAddr).Port
+	_ = l.Close()
+	c.load(file)
+	o := c.run(object{"name": "e2e-failing"})
+	all := names("failing", 3)
+	if o.Success || !slices.Equal(o.Summary.Success, all[2:]) || !slices.Equal(slices.Sorted(slices.Values(o.Summary.Failure)), all[:2]) {
+		c.t.Fatalf("%+v", o)
+	}
+	if d := o.Devices[all[0]]; d.Success || d.Code != "3" || strings.TrimSpace(d.Result) != "out" {
+		c.t.Errorf("failing: %+v", d)
+	}
+	if d := o.Devices[all[1]]; d.Success || d.Code != "" || d.Result == "" {
+		c.t.Errorf("unreachable: %+v", d)
+	}
+	if f.Devices[0].Count() != 1 || f.Devices[1].Count() != 0 || f.Devices[2].Count() != 1 {
+		c.t.Errorf("%d commands", f.Executions())
+	}
+}
+
+func wrongDevicePassword(c client) {
+	f, file := fleet(c, "login", 1, "echo never")
+	const secret = "canary-e2e-login"
+	file["credentials"].([]any)[0].(object)["password"] = secret
+	c.load(file)
+	a := c.call(http.MethodPost, "/rest/run_service", object{"name": "e2e-login"})
+	var o outcome
+	a.into(c.t, &o)
+	if a.status != http.StatusOK || o.Success || len(o.Summary.Failure) != 1 || f.Executions() != 0 {
+		c.t.Errorf("%d %s", a.status, a.body)
+	}
+	if strings.Contains(string(a.body), secret) {
+		c.t.Errorf("the password is in the answer: %s", a.body)
+	}
+}
+
+func wrongPassword(c client) {
+	for _, login := range [][2]string{{c.target.User, "wrong"}, {"e2e-nobody", "wrong"}, {c.target.User, ""}} {
+		for _, path := range []string{"/rest/instance/device/e2e-sync-R1", "/drover/v1/runs"} {
+			if a := c.callAs(login[0], login[1], http.MethodGet, path, nil); a.status != http.StatusUnauthorized {
+				c.t.Errorf("%s as %q: %d %s", path, login, a.status, a.body)
+			}
+		}
+	}
+}
+
+func idempotent(c client) {
+	f, file := fleet(c, "key", 2, "echo once")
+	c.load(file)
+	key := []string{"Idempotency-Key", "e2e-" + time.Now().Format(time.RFC3339Nano)}
+	body := object{"name": "e2e-key"}
+	first := c.run(body, key...)
+	again := c.run(body, key...)
+	if first.Runtime != again.Runtime || !again.Success {
+		c.t.Errorf("first %+v, again %+v", first, again)
+	}
+	ranOnce(c, f)
+	if a := c.call(http.MethodPost, "/rest/run_service", object{"name": "e2e-key", "other": 1}, key...); a.status != http.StatusUnprocessableEntity {
+		c.t.Errorf("same key, other body: %d %s", a.status, a.body)
+	}
+	ranOnce(c, f)
+}
+
+func badInput(c client) {
+	for _, b := range []struct {
+		method, path string
+		body         any
+		want         int
+	}{
+		{http.MethodPost, "/rest/run_service", []int{1}, http.StatusBadRequest},
+		{http.MethodPost, "/rest/run_service", object{"name": 5}, http.StatusBadRequest},
+		{http.MethodPost, "/rest/run_service", object{"name": "e2e-no such service"}, http.StatusForbidden},
+		{http.MethodGet, "/rest/run_service", nil, http.StatusNotFound},
+		{http.MethodGet, "/rest/no/such/path", nil, http.StatusNotFound},
+		{http.MethodGet, "/rest/result/e2e-sync/2020-01-01%2000:00:00.000000", nil, http.StatusNotFound},
+	} {
+		if a := c.call(b.method, b.path, b.body); a.status != b.want {
+			c.t.Errorf("%s %s %v: %d %s, want %d", b.method, b.path, b.body, a.status, a.body, b.want)
+		}
+	}
+}
+
+// cancel stops a run of which one device works and the other one, concurrency
+// being one, has not begun.
+func cancel(c client) {
+	f, file := fleet(c, "cancel", 2, "sleep 50; echo too late")
+	file["services"].([]any)[0].(object)["concurrency"] = 1
+	c.load(file)
+	o := c.run(object{"name": "e2e-cancel", "async": true})
+	if !c.eventually(time.Minute, func() bool { return f.Executions() > 0 }) {
+		c.t.Fatal("no device began")
+	}
+	asked := time.Now()
+	if a := c.call(http.MethodPost, "/rest/stop_run/"+strings.ReplaceAll(o.Runtime, " ", "%20"), nil); a.status != http.StatusOK {
+		c.t.Fatalf("stop_run: %d %s", a.status, a.body)
+	}
+	status, o := c.wait("e2e-cancel", o.Runtime, c.target.Settle)
+	if status != "Aborted" || o.Success || len(o.Summary.Success) > 0 || len(o.Summary.Failure) != 2 {
+		c.t.Errorf("%s %+v", status, o)
+	}
+	if f.Executions() > 2 {
+		c.t.Errorf("%d commands", f.Executions())
+	}
+	for _, d := range f.Devices {
+		for _, e := range d.Executions() {
+			if e.Status != -1 || e.Started.After(asked.Add(time.Second)) {
+				c.t.Errorf("%s: %+v, asked to stop at %s", d.Name, e, asked)
+			}
+		}
+	}
+}
+
+func hundred(c client) {
+	f, file := fleet(c, "many", 100, "echo {{ device.name }}")
+	c.load(file)
+	o := c.run(object{"name": "e2e-many", "async": true})
+	status, o := c.wait("e2e-many", o.Runtime, 3*time.Minute)
+	if status != "Completed" || !o.Success || len(o.Summary.Success) != 100 || len(o.Devices) != 100 {
+		c.t.Errorf("%s, %d succeeded, %d failed, %d entries", status, len(o.Summary.Success), len(o.Summary.Failure), len(o.Devices))
+	}
+	for n, d := range o.Devices {
+		if strings.TrimSpace(d.Result) != n {
+			c.t.Errorf("%s answered %q", n, d.Result)
+		}
+	}
+	ranOnce(c, f)
+}
