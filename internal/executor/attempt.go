@@ -225,6 +225,11 @@ func stopped(o *outcome, confirmed bool) {
 		}
 		o.message = "the executor's time was over while the command ran: " + sure
 	default: // stopShutdown
+		if !o.sent {
+			o.status, o.reason = job.ResultSkipped, job.ReasonCapacity
+			o.message = "the service stopped before the command was sent"
+			return
+		}
 		o.status, o.reason, o.again = job.ResultUnknown, job.ReasonLost, againIfRepeat
 		o.message = "the service stopped while the command ran: " + sure
 	}

@@ -200,14 +200,16 @@ func Lost(r job.Result, now time.Time) job.Result {
 	return r
 }
 
-// After is the status of a device whose last attempt ended for a reason that
-// allows a further one.
+// After is the status of a device whose last attempt ended for a reason after
+// which a further one was to follow.
 func After(reason string) job.ResultStatus {
 	switch reason {
 	case job.ReasonConnect, job.ReasonJump:
 		return job.ResultUnreachable
 	case job.ReasonLost:
 		return job.ResultUnknown
+	case job.ReasonCapacity:
+		return job.ResultSkipped
 	}
 	return job.ResultFailed
 }

@@ -1,0 +1,112 @@
+package task
+
+import (
+	"context"
+	"strconv"
+	"time"
+
+	"drover/internal/executor"
+	"drover/internal/job"
+	"drover/internal/planner"
+)
+
+func ownerName(process string, n int) string { return process + "/" + strconv.Itoa(n) }
+
+// Execute works on the devices of one unit. It answers "again" when some device
+// cannot be worked on now.
+func (f *Functions) Execute(ctx context.Context, in UnitRef) (Executed, error) {
+	out, err := f.execute(ctx, in)
+	return out, exit(err)
+}
+
+func (f *Functions) execute(ctx context.Context, in UnitRef) (Executed, error) {
+	out := Executed{V: Version, Tenant: in.Tenant, Run: in.Run, Unit: in.Unit, Round: in.Round + 1}
+	if err := check(in.V, in.Tenant, in.Run); err != nil {
+		return out, err
+	}
+	if end, ok := ctx.Deadline(); ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, end.Add(-f.cfg.Limits.Slack))
+		defer cancel()
+	}
+	id := runID{in.Tenant, in.Run}
+	owner, leave := f.enter(id)
+	defer leave()
+	known, err := f.runs.get(ctx, f, id)
+	if err != nil {
+		return out, err
+	}
+	first, end := planner.Range(in.Unit, known.perUnit, known.total)
+	if in.Unit < 0 || first >= end {
+		return out, job.Errorf(job.Invalid, "run %s has no unit %d", in.Run, in.Unit)
+	}
+	targets, err := known.targets(ctx, f, first, end)
+	if err != nil {
+		return out, err
+	}
+	ids := make([]int64, len(targets))
+	for i, t := range targets {
+		ids[i] = t.ID
+	}
+	run, devices, err := f.cfg.Store.RunAndDevices(ctx, in.Tenant, in.Run, ids)
+	if err != nil {
+		return out, err
+	}
+	w := &unitWork{f: f, known: known, first: first, targets: targets, devices: devices}
+	done, err := f.exec.Execute(ctx, executor.Unit{
+		Ledger:  &ledger{f: f, run: run},
+		Owner:   owner,
+		Control: f.control(run),
+		First:   first,
+		End:     end,
+		Work:    w.work,
+		Spacing: planner.Spacing(in.Round),
+	})
+	if err != nil {
+		return out, err
+	}
+	if done.Again {
+		out.Again, out.Wait = true, int((done.Wait+time.Second-1)/time.Second)
+	}
+	return out, nil
+}
+
+// control is what an executor heeds of a run.
+func (f *Functions) control(run job.Run) executor.Control {
+	c := executor.Control{Canceled: run.Canceling() || run.Status.Terminal(), Read: f.cfg.Clock()}
+	if run.Deadline != nil {
+		c.Deadline = *run.Deadline
+	}
+	return c
+}
+
+// ledger keeps the results of a run for one call of the executor.
+type ledger struct {
+	f   *Functions
+	run job.Run // as read for this call; where the results lie never changes
+}
+
+func (l *ledger) Control(ctx context.Context) (executor.Control, error) {
+	run, err := l.f.cfg.Store.Run(ctx, l.run.Tenant, l.run.ID)
+	return l.f.control(run), err
+}
+
+func (l *ledger) Result(ctx context.Context, index int) (job.Result, error) {
+	return l.f.cfg.Store.Result(ctx, l.run, index, "")
+}
+
+// Write packs the output and stores the result. An output that is too large for
+// the row is an object, written first.
+func (l *ledger) Write(ctx context.Context, r job.Result) (string, error) {
+	var object []byte
+	r.Output, object = r.Output.Pack()
+	if object != nil {
+		r.Output.Blob = job.RunBlobPrefix(l.run.Tenant, l.run.ID) + "output-" + strconv.Itoa(r.Index) + "-" + strconv.Itoa(r.Attempts)
+		if err := l.f.cfg.Blobs.Put(ctx, r.Output.Blob, object); err != nil {
+			return "", err
+		}
+	}
+	return l.f.cfg.Store.PutResult(ctx, l.run, r)
+}
+
+func (l *ledger) Gone(owner string) bool { return l.f.gone(owner) }

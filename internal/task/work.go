@@ -1,0 +1,210 @@
+package task
+
+import (
+	"context"
+	"slices"
+
+	"drover/internal/device"
+	"drover/internal/executor"
+	"drover/internal/job"
+	"drover/internal/render"
+	"drover/internal/secret"
+)
+
+// unitWork says what is to be done on the devices of one unit.
+type unitWork struct {
+	f       *Functions
+	known   *knownRun
+	first   int
+	targets []job.Target
+	devices map[int64]job.Device
+}
+
+func (u *unitWork) work(ctx context.Context, index int) (executor.Work, error) {
+	t := u.targets[index-u.first]
+	j := u.known.job
+	w := executor.Work{Index: index, DeviceID: t.ID, Device: t.Name, Limits: j.Limits, Become: j.Become}
+	d, ok := u.devices[t.ID]
+	if !ok {
+		w.Refused = &executor.Refusal{Status: job.ResultFailed, Reason: job.ReasonDeviceGone, Message: "the device was deleted after the run was submitted"}
+		return w, nil
+	}
+	way, err := u.known.way(ctx, u.f, d)
+	if err != nil {
+		return w, err
+	}
+	if way.refused != nil {
+		w.Refused = way.refused
+		return w, nil
+	}
+	w.Endpoint, w.BecomePassword, w.Redact = way.to, way.become, way.redact
+	w.Script = func(ctx context.Context) (string, error) {
+		return render.Template(ctx, j.Body, render.Env{
+			Device:  &d,
+			Devices: func() ([]job.Device, error) { return u.known.allDevices(ctx, u.f) },
+			Payload: j.Payload,
+			User:    render.User{Name: j.Creator},
+			Server:  u.f.cfg.Server,
+		})
+	}
+	return w, nil
+}
+
+// way is how a device is reached.
+type way struct {
+	to      device.Endpoint
+	become  job.Secret
+	redact  *executor.Redactor
+	refused *executor.Refusal
+}
+
+// login is an opened credential.
+type login struct {
+	auth    device.Auth
+	become  job.Secret
+	secrets []job.Secret
+	redact  *executor.Redactor
+	refused *executor.Refusal
+}
+
+// maxJumps bounds a chain of jump hosts; one that is longer is a circle.
+const maxJumps = 5
+
+// way returns how to reach a device. What stands against it is a refusal; an
+// error means that it could not be found out.
+func (k *knownRun) way(ctx context.Context, f *Functions, d job.Device) (way, error) {
+	id := d.CredentialID
+	if k.job.CredentialID != 0 {
+		id = k.job.CredentialID
+	}
+	l, err := k.login(ctx, f, id)
+	if err != nil || l.refused != nil {
+		return way{refused: l.refused}, err
+	}
+	w := way{to: f.endpoint(d, l.auth), become: l.become, redact: l.redact}
+	if d.JumpID == 0 {
+		return w, nil
+	}
+	j, err := k.jump(ctx, f, d.JumpID)
+	if err != nil || j.refused != nil {
+		return way{refused: j.refused}, err
+	}
+	w.to.Jump = &j.to
+	w.redact = k.redactor(id, d.JumpID, slices.Concat(l.secrets, j.secrets))
+	return w, nil
+}
+
+func (f *Functions) endpoint(d job.Device, auth device.Auth) device.Endpoint {
+	return device.Endpoint{
+		Name: d.Name, Address: d.Address, Port: d.Port, Platform: d.Platform, Auth: auth,
+		HostKey: d.HostKey, Pins: &pins{f, d.Tenant}, DeviceID: d.ID, Legacy: d.LegacyAlgorithms,
+	}
+}
+
+// jumpHost is a jump host with the way to it.
+type jumpHost struct {
+	to      device.Endpoint
+	secrets []job.Secret
+	refused *executor.Refusal
+}
+
+// jump returns the jump host with an id, and those before it. Jump hosts log in
+// with their own credentials, whatever the job says.
+func (k *knownRun) jump(ctx context.Context, f *Functions, id int64) (*jumpHost, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if j := k.jumps[id]; j != nil {
+		return j, nil
+	}
+	j := &jumpHost{}
+	to := &j.to
+	for next, n := id, 0; next != 0; n++ {
+		if n == maxJumps {
+			j.refused = &executor.Refusal{Status: job.ResultFailed, Reason: job.ReasonJump, Message: "too many jump hosts, or a circle of them"}
+			break
+		}
+		d, err := f.cfg.Store.Device(ctx, k.id.tenant, next)
+		if job.CodeOf(err) == job.NotFound {
+			j.refused = &executor.Refusal{Status: job.ResultUnreachable, Reason: job.ReasonJump, Message: "the jump host was deleted"}
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+		l, err := k.loginLocked(ctx, f, d.CredentialID)
+		if err != nil {
+			return nil, err
+		}
+		if l.refused != nil {
+			j.refused = &executor.Refusal{Status: job.ResultUnreachable, Reason: job.ReasonJump, Message: "jump host " + d.Name + ": " + l.refused.Message}
+			break
+		}
+		if n > 0 {
+			to.Jump = &device.Endpoint{}
+			to = to.Jump
+		}
+		*to = f.endpoint(d, l.auth)
+		j.secrets = append(j.secrets, l.secrets...)
+		next = d.JumpID
+	}
+	k.jumps[id] = j
+	return j, nil
+}
+
+func (k *knownRun) login(ctx context.Context, f *Functions, id int64) (*login, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.loginLocked(ctx, f, id)
+}
+
+// loginLocked opens a credential, once per run and process.
+func (k *knownRun) loginLocked(ctx context.Context, f *Functions, id int64) (*login, error) {
+	if l := k.logins[id]; l != nil {
+		return l, nil
+	}
+	l := &login{}
+	switch c, err := f.credential(ctx, k.id.tenant, id); {
+	case err == nil:
+		*l = *openLogin(f.cfg.Box, c)
+	case job.CodeOf(err) == job.NotFound:
+		l.refused = &executor.Refusal{Status: job.ResultFailed, Reason: job.ReasonNoCredential, Message: "the device has no credential"}
+	default:
+		return nil, err
+	}
+	k.logins[id] = l
+	return l, nil
+}
+
+func (f *Functions) credential(ctx context.Context, tenant string, id int64) (job.Credential, error) {
+	if id == 0 {
+		return job.Credential{}, job.Errorf(job.NotFound, "no credential")
+	}
+	return f.cfg.Store.Credential(ctx, tenant, id)
+}
+
+func openLogin(box *secret.Box, c job.Credential) *login {
+	l := &login{auth: device.Auth{Username: c.Username}}
+	for _, s := range []struct {
+		field  string
+		sealed job.Sealed
+		into   *job.Secret
+	}{
+		{"password", c.Password, &l.auth.Password},
+		{"private_key", c.PrivateKey, &l.auth.PrivateKey},
+		{"passphrase", c.Passphrase, &l.auth.Passphrase},
+		{"become_password", c.BecomePassword, &l.become},
+	} {
+		v, err := box.Open(s.sealed, secret.AAD(c.Tenant, "credential", c.ID, s.field))
+		if err != nil {
+			return &login{refused: &executor.Refusal{Status: job.ResultFailed, Reason: job.ReasonNoCredential,
+				Message: "the " + s.field + " of credential " + c.Name + " cannot be opened: " + job.MessageOf(err)}}
+		}
+		*s.into = v
+		l.secrets = append(l.secrets, v)
+	}
+	if l.become == "" {
+		l.become = l.auth.Password
+	}
+	l.redact = executor.NewRedactor(l.secrets...)
+	return l
+}
