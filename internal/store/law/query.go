@@ -14,10 +14,12 @@ import (
 const PageBytes = 1 << 20
 
 // Range is a checked query with its cursor applied: the rows of Partition with
-// From <= Sort, and Sort < To unless To is "".
+// From <= Sort, and Sort < To unless To is "". Last is the row that the cursor
+// stands on, "" on the first page.
 type Range struct {
 	Partition string
 	From, To  string
+	Last      string
 	Reverse   bool
 	Limit     int  // 1 to store.MaxPageRows
 	Empty     bool // nothing can be in it; do not ask the medium
@@ -49,6 +51,7 @@ func Resolve(q store.Query) (Range, error) {
 		if err != nil {
 			return Range{}, err
 		}
+		r.Last = last
 		if r.Reverse {
 			r.To = last
 		} else {
