@@ -38,8 +38,8 @@ type Config struct {
 	SyncTimeout time.Duration
 	// Node is the number in is_alive; 0: made from the host's network address.
 	Node int64
-	// TrustForwarded takes callers' addresses from X-Forwarded-For.
-	TrustForwarded bool
+	// TrustProxy takes callers' addresses from X-Forwarded-For.
+	TrustProxy bool
 }
 
 // DefaultTrigger is the documented word for a run over REST.
@@ -60,7 +60,7 @@ func New(c Config) http.Handler {
 	}
 	s := &server{Config: c, models: models(c.Dispatch)}
 	return api.Edge{
-		Family: api.FamilyENMS, Log: c.Log, Clock: c.Clock, TrustForwarded: c.TrustForwarded,
+		Family: api.FamilyENMS, Log: c.Log, Clock: c.Clock, TrustForwarded: c.TrustProxy,
 		Failed: func(w http.ResponseWriter) { writeAlert(w, http.StatusInternalServerError, "") },
 	}.Wrap(http.HandlerFunc(s.serve))
 }
