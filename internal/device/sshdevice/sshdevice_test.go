@@ -16,3 +16,5 @@ func harness() devicetest.Harness {
 }
 
 func TestDialer(t *testing.T) { devicetest.Run(t, harness()) }
+
+func TestOpenSSH(t *testing.T) { devicetest.RunOpenSSH(t, harness()) }
