@@ -47,7 +47,7 @@ test-cloud: ## deploy the synthesised template into an emulator and run the end-
 
 .PHONY: bench
 bench: ## the measurements of the README, side by side in one run
-	@go test -run '^$$' -bench . -benchtime 1x -timeout 30m ./internal/bench
+	@go run ./scripts/bench
 
 .PHONY: fuzz
 FUZZTIME ?= 60s
