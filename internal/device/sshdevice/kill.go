@@ -13,6 +13,10 @@ import (
 	"drover/internal/job"
 )
 
+// killedStatus is what servers and programs that do not pass signals on say
+// of a command that was killed.
+const killedStatus = 128 + 9
+
 // settle is how long a killed command's channel may take to end.
 const settle = 2 * time.Second
 
@@ -38,7 +42,7 @@ func (r *running) kill(timedOut bool) device.Exit {
 	r.mu.Lock()
 	exited := r.exited
 	r.mu.Unlock()
-	if exited && gone && !found && exit.Signal == "" {
+	if exited && gone && !found && exit.Signal == "" && exit.Status != killedStatus {
 		return exit // there was nothing left to kill
 	}
 	exit.TimedOut, exit.Killed, exit.KillConfirmed = timedOut, true, gone

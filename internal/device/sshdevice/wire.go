@@ -40,14 +40,15 @@ const fileStage = `printf "\001drover %s %s %s\n" "$1" "$2" "$3" >&2; umask 077;
 
 // killStage kills process group $1 and, when it is the group's own, session
 // $2, and says so ($3 is a nonce) when nothing of them is left but zombies.
-const killStage = `LC_ALL=C; g=$1; s=$2; n=$3; k=0; i=0; while :; do r=0; m=$(kill -KILL -- -$g 2>&1) && w=1 || w=0; ` +
-	`case $m in *ermitted*) r=1;; esac; ` +
+const killStage = `LC_ALL=C; g=$1; s=$2; n=$3; k=0; i=0; while :; do r=0; ` +
 	`if [ -r /proc/self/stat ]; then for f in /proc/[0-9]*/stat; do { read -r l <"$f"; } 2>/dev/null || continue; ` +
 	`q=${f#/proc/}; q=${q%/stat}; l=${l##*") "}; set -- $l; case $1 in Z|X|x) continue;; esac; ` +
-	`if [ "$3" = "$g" ] || { [ "$g" = "$s" ] && [ "$4" = "$s" ]; }; then r=1; k=1; kill -KILL $q 2>/dev/null; fi; done; ` +
-	`else if [ $w = 1 ]; then r=1; k=1; fi; fi; ` +
+	`if [ "$3" = "$g" ] || { [ "$g" = "$s" ] && [ "$4" = "$s" ]; }; then r=1; kill -KILL $q 2>/dev/null; fi; done; ` +
+	`elif kill -0 -- -$g 2>/dev/null; then r=1; fi; ` +
+	`if [ $r = 1 ]; then k=1; kill -KILL -- -$g 2>/dev/null; fi; ` +
+	`case $(kill -0 -- -$g 2>&1) in *ermitted*) r=1;; esac; ` +
 	`if [ $r = 0 ]; then printf "drover-gone %s %s\n" "$n" "$k"; exit 0; fi; ` +
-	`i=$((i+1)); if [ $i -ge 100 ]; then exit 1; fi; sleep 0.05 2>/dev/null || sleep 1; done`
+	`i=$((i+1)); if [ $i -ge 60 ]; then exit 1; fi; sleep 0.05 2>/dev/null || sleep 1; done`
 
 // incompleteStatus is what evalStage and fileStage end with when the script
 // did not arrive whole.
@@ -144,10 +145,11 @@ func shebang(script string) (string, error) {
 	if program == "sh" || program == "bash" {
 		return "", nil
 	}
-	if !safeInterpreter.MatchString(line) || !strings.HasPrefix(words[0], "/") {
+	interpreter := strings.Join(words, " ")
+	if !safeInterpreter.MatchString(interpreter) || words[0][0] != '/' {
 		return "", errInterpreter
 	}
-	return strings.Join(words, " "), nil
+	return interpreter, nil
 }
 
 // windowsLine starts PowerShell reading statements from standard input.
