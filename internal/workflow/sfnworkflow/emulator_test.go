@@ -2,13 +2,13 @@ package sfnworkflow_test
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
@@ -79,19 +79,17 @@ func config(endpoint, id, secret string) aws.Config {
 	}
 }
 
-// eventually calls f until it says true; the test's deadline is its limit.
-func eventually(t *testing.T, every func(context.Context) error, f func(context.Context) (bool, error), what string) {
+// poll looks every 100 ms whether something is so, for at most a minute.
+func poll(t *testing.T, what string, so func() bool) {
 	t.Helper()
-	for {
-		ok, err := f(t.Context())
-		if err != nil {
-			t.Fatalf("%s: %v", what, err)
-		}
-		if ok {
-			return
-		}
-		if err := every(t.Context()); err != nil {
-			t.Fatalf("%s: %v", what, err)
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	limit := time.After(time.Minute)
+	for !so() {
+		select {
+		case <-tick.C:
+		case <-limit:
+			t.Fatalf("%s: not within a minute", what)
 		}
 	}
 }

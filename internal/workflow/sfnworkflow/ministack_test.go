@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -25,20 +26,58 @@ import (
 	sfntypes "github.com/aws/aws-sdk-go-v2/service/sfn/types"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 
+	"drover/internal/task"
 	"drover/internal/workflow"
 	"drover/internal/workflow/sfnworkflow"
 	"drover/internal/workflow/workflowtest"
 	"drover/statemachines"
 )
 
-// TestConformance runs the suite with the state machine as it is deployed, real
-// Lambda binaries and enforced IAM, in ministack. Its waits and retry intervals
-// are 1,000 times shorter.
-func TestConformance(t *testing.T) {
-	endpoint := startEmulator(t, "ministack", "SFN_WAIT_SCALE=0.001")
+// TestMinistack runs the suite with the state machine as it is deployed, real
+// Lambda binaries and enforced IAM. Its waits and retry intervals are 1,000
+// times shorter.
+func TestMinistack(t *testing.T) {
+	root := config(startEmulator(t, "ministack", "SFN_WAIT_SCALE=0.001"), "test", "test")
+	upload(t, root)
+	t.Run("conformance", func(t *testing.T) { conformance(t, root) })
+	t.Run("IAM is enforced", func(t *testing.T) { enforced(t, root) })
+}
+
+// enforced shows that the emulator is a judge of rights: a machine whose role
+// may not invoke the executor calls Plan and Finish only.
+func enforced(t *testing.T, root aws.Config) {
+	var executed atomic.Int64
+	var finished atomic.Int64
+	out := deploy(t, root, "norights", serveTasks(t, workflowtest.Tasks{
+		Plan: func(_ context.Context, ref task.RunRef) (task.Planned, error) {
+			return task.Planned{V: task.Version, Tenant: ref.Tenant, Run: ref.Run,
+				Map: task.MapInline, Units: []int{0}, Concurrency: 1}, nil
+		},
+		Execute: func(context.Context, task.UnitRef) (task.Executed, error) {
+			executed.Add(1)
+			return task.Executed{}, nil
+		},
+		Finish: func(context.Context, task.RunRef) (task.Finished, error) {
+			finished.Add(1)
+			return task.Finished{V: task.Version}, nil
+		},
+	}), "Planner", "Finisher")
+	w, err := sfnworkflow.New(sfn.NewFromConfig(root), out["Machine"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Start(t.Context(), "tenant", "run"); err != nil {
+		t.Fatal(err)
+	}
+	awaitExecution(t, sfn.NewFromConfig(root), out["Machine"], "run")
+	if executed.Load() != 0 || finished.Load() != 1 {
+		t.Errorf("%d calls of Execute and %d of Finish, want 0 and 1", executed.Load(), finished.Load())
+	}
+}
+
+func conformance(t *testing.T, root aws.Config) {
 	workflowtest.Run(t, func(t *testing.T, tasks workflowtest.Tasks) workflowtest.Harness {
-		root := config(endpoint, "test", "test")
-		out := deploy(t, root, serveTasks(t, tasks))
+		out := deploy(t, root, "run", serveTasks(t, tasks), "Planner", "Executor", "Finisher")
 		// The driver may do what its API names, and nothing else.
 		caller := root.Copy()
 		caller.Credentials = stscreds.NewAssumeRoleProvider(sts.NewFromConfig(root), out["Caller"])
@@ -60,8 +99,8 @@ func (m *ministack) Workflow() workflow.Workflow { return m.driver }
 
 func (m *ministack) Lacks() map[workflowtest.Capability]string {
 	return map[workflowtest.Capability]string{
-		workflowtest.BoundsConcurrency: "ministack ignores MaxConcurrencyPath (LocalStack shows it: TestPaths)",
-		workflowtest.StopsUnits:        "ministack lets the iterations of a Map go on after StopExecution (LocalStack shows it: TestStop)",
+		workflowtest.BoundsConcurrency: "ministack ignores MaxConcurrencyPath (TestLocalStack shows it)",
+		workflowtest.StopsUnits:        "ministack lets the iterations of a Map go on after StopExecution (TestLocalStack shows it)",
 	}
 }
 
@@ -73,23 +112,17 @@ func (m *ministack) Over(t *testing.T, _, run string) {
 // awaitExecution waits until an execution is over and returns its description.
 func awaitExecution(t *testing.T, client *sfn.Client, machine, run string) *sfn.DescribeExecutionOutput {
 	t.Helper()
-	tick := time.NewTicker(100 * time.Millisecond)
-	defer tick.Stop()
 	var out *sfn.DescribeExecutionOutput
-	eventually(t, func(ctx context.Context) error {
-		select {
-		case <-tick.C:
-			return nil
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}, func(ctx context.Context) (bool, error) {
+	poll(t, "the end of execution "+run, func() bool {
 		var err error
-		out, err = client.DescribeExecution(ctx, &sfn.DescribeExecutionInput{
+		out, err = client.DescribeExecution(t.Context(), &sfn.DescribeExecutionInput{
 			ExecutionArn: aws.String(executionARN(machine, run)),
 		})
-		return err == nil && out.Status != sfntypes.ExecutionStatusRunning, err
-	}, "execution of "+run)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out.Status != sfntypes.ExecutionStatusRunning
+	})
 	return out
 }
 
@@ -134,32 +167,38 @@ func serveTask[In, Out any](t *testing.T, f func(context.Context, In) (Out, erro
 	})
 }
 
-// deploy makes a stack of the state machine, its three functions, its role, and
-// a role that may start and stop executions, and returns its outputs.
-func deploy(t *testing.T, cfg aws.Config, tasks string) map[string]string {
+// upload puts the functions' program where deploy finds it.
+func upload(t *testing.T, cfg aws.Config) {
 	t.Helper()
-	ctx := t.Context()
 	objects := s3.NewFromConfig(cfg, func(o *s3.Options) { o.UsePathStyle = true })
-	if _, err := objects.CreateBucket(ctx, &s3.CreateBucketInput{Bucket: aws.String("code")}); err != nil {
+	if _, err := objects.CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: aws.String("code")}); err != nil {
 		t.Fatalf("create a bucket: %v", err)
 	}
-	if _, err := objects.PutObject(ctx, &s3.PutObjectInput{
+	if _, err := objects.PutObject(t.Context(), &s3.PutObjectInput{
 		Bucket: aws.String("code"), Key: aws.String("task.zip"), Body: bytes.NewReader(functionZip(t)),
 	}); err != nil {
 		t.Fatalf("upload the function: %v", err)
 	}
-	body, err := json.Marshal(stack(tasks))
+}
+
+// deploy makes a stack of the state machine, its three functions, its role, and
+// a role that may start and stop executions, and returns its outputs. The state
+// machine may invoke the functions named.
+func deploy(t *testing.T, cfg aws.Config, name, tasks string, invocable ...string) map[string]string {
+	t.Helper()
+	ctx := t.Context()
+	body, err := json.Marshal(stack(name, tasks, invocable))
 	if err != nil {
 		t.Fatal(err)
 	}
 	stacks := cloudformation.NewFromConfig(cfg)
 	if _, err := stacks.CreateStack(ctx, &cloudformation.CreateStackInput{
-		StackName: aws.String("workflow"), TemplateBody: aws.String(string(body)),
+		StackName: &name, TemplateBody: aws.String(string(body)),
 		Capabilities: []cfntypes.Capability{cfntypes.CapabilityCapabilityIam},
 	}); err != nil {
 		t.Fatalf("create the stack: %v", err)
 	}
-	in := &cloudformation.DescribeStacksInput{StackName: aws.String("workflow")}
+	in := &cloudformation.DescribeStacksInput{StackName: &name}
 	if err := cloudformation.NewStackCreateCompleteWaiter(stacks, func(o *cloudformation.StackCreateCompleteWaiterOptions) {
 		o.MinDelay, o.MaxDelay = 100*time.Millisecond, 500*time.Millisecond
 	}).Wait(ctx, in, time.Minute); err != nil {
@@ -210,7 +249,7 @@ type object = map[string]any
 
 // stack is the template. The roles may do exactly what is needed,
 // so that a right which is needed and not known is found here.
-func stack(tasks string) object {
+func stack(name, tasks string, invocable []string) object {
 	trust := func(service string) object {
 		return object{"Version": "2012-10-17", "Statement": []object{{
 			"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": object{"Service": service}}}}
@@ -229,10 +268,14 @@ func stack(tasks string) object {
 			"Environment": object{"Variables": object{"TASK_URL": tasks + path}},
 		}}
 	}
-	const machineARN = "arn:aws:states:${AWS::Region}:${AWS::AccountId}:stateMachine:run"
+	machineARN := "arn:aws:states:${AWS::Region}:${AWS::AccountId}:stateMachine:" + name
+	var functions []object
+	for _, id := range invocable {
+		functions = append(functions, arn(id))
+	}
 	substitutions := object{}
-	for i, name := range statemachines.Substitutions() {
-		substitutions[name] = arn([]string{"Planner", "Executor", "Finisher"}[i])
+	for i, substitution := range statemachines.Substitutions() {
+		substitutions[substitution] = arn([]string{"Planner", "Executor", "Finisher"}[i])
 	}
 	return object{
 		"Resources": object{
@@ -244,11 +287,11 @@ func stack(tasks string) object {
 			"MachineRole": object{"Type": "AWS::IAM::Role", "Properties": object{
 				"AssumeRolePolicyDocument": trust("states.amazonaws.com"),
 				"Policies": policy(
-					allow([]object{arn("Planner"), arn("Executor"), arn("Finisher")}, "lambda:InvokeFunction"),
+					allow(functions, "lambda:InvokeFunction"),
 					allow(object{"Fn::Sub": machineARN}, "states:StartExecution"), // of a Distributed Map's children
 				)}},
 			"Machine": object{"Type": "AWS::StepFunctions::StateMachine", "Properties": object{
-				"StateMachineName": "run", "StateMachineType": "STANDARD", "RoleArn": arn("MachineRole"),
+				"StateMachineName": name, "StateMachineType": "STANDARD", "RoleArn": arn("MachineRole"),
 				"DefinitionString": statemachines.Run, "DefinitionSubstitutions": substitutions}},
 			"Caller": object{"Type": "AWS::IAM::Role", "Properties": object{
 				"AssumeRolePolicyDocument": object{"Version": "2012-10-17", "Statement": []object{{
@@ -256,7 +299,7 @@ func stack(tasks string) object {
 					"Principal": object{"AWS": object{"Fn::Sub": "arn:aws:iam::${AWS::AccountId}:root"}}}}},
 				"Policies": policy(
 					allow(object{"Fn::Sub": machineARN}, "states:StartExecution"),
-					allow(object{"Fn::Sub": "arn:aws:states:${AWS::Region}:${AWS::AccountId}:execution:run:*"}, "states:StopExecution"),
+					allow(object{"Fn::Sub": "arn:aws:states:${AWS::Region}:${AWS::AccountId}:execution:" + name + ":*"}, "states:StopExecution"),
 				)}},
 		},
 		"Outputs": object{

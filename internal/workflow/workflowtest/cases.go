@@ -48,10 +48,10 @@ func first(times int, fail func() error) func(n int) error {
 
 const always = 1 << 30
 
-func throttle() error { return ThrottledError{} }
-func invalid() error  { return InvalidInputError{} }
-func newer() error    { return VersionError{} }
-func internal() error { return InternalError{} }
+func throttle() error { return task.ThrottledError{Message: "scripted"} }
+func invalid() error  { return task.InvalidInputError{Message: "scripted"} }
+func newer() error    { return task.VersionError{Message: "scripted"} }
+func internal() error { return task.InternalError{Message: "scripted"} }
 func die() error      { panic("this task dies") }
 
 func cases() []testCase {
@@ -245,7 +245,7 @@ func stops() []testCase {
 				begun <- struct{}{}
 				<-release
 				if unit == 0 {
-					return false, InternalError{}
+					return false, task.InternalError{Message: "scripted"}
 				}
 				return unit == 1, nil
 			}})

@@ -21,27 +21,13 @@ import (
 )
 
 // Tasks are the task functions that a harness has its driver call. They return
-// the errors of this package by value, so that their type's name is the error's
-// name, and panic where the task is to die, which a harness makes a crash of
+// the errors of package task, and panic where the task is to die, which a harness makes a crash of
 // whatever process its tasks run in.
 type Tasks struct {
 	Plan    func(context.Context, task.RunRef) (task.Planned, error)
 	Execute func(context.Context, task.UnitRef) (task.Executed, error)
 	Finish  func(context.Context, task.RunRef) (task.Finished, error)
 }
-
-// Errors by the names that the state machine's Retry knows or does not know.
-type (
-	ThrottledError    struct{}
-	InvalidInputError struct{}
-	VersionError      struct{}
-	InternalError     struct{}
-)
-
-func (ThrottledError) Error() string    { return "throttled" }
-func (InvalidInputError) Error() string { return "invalid input" }
-func (VersionError) Error() string      { return "a newer version" }
-func (InternalError) Error() string     { return "internal" }
 
 // Retries of one call, by kind of error: how often a task is called for a
 // failure that stays. They are in statemachines/run.asl.json.

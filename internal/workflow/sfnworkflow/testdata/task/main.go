@@ -15,20 +15,9 @@ import (
 	"os"
 
 	"github.com/aws/aws-lambda-go/lambda"
-)
 
-// The error's name is its type's name; see workflowtest.
-type (
-	ThrottledError    struct{}
-	InvalidInputError struct{}
-	VersionError      struct{}
-	InternalError     struct{}
+	"drover/internal/task"
 )
-
-func (ThrottledError) Error() string    { return "throttled" }
-func (InvalidInputError) Error() string { return "invalid input" }
-func (VersionError) Error() string      { return "a newer version" }
-func (InternalError) Error() string     { return "internal" }
 
 func main() { lambda.Start(ask) }
 
@@ -52,13 +41,13 @@ func ask(ctx context.Context, in json.RawMessage) (json.RawMessage, error) {
 	case http.StatusUnprocessableEntity:
 		switch string(body) {
 		case "ThrottledError":
-			return nil, ThrottledError{}
+			return nil, task.ThrottledError{Message: "scripted"}
 		case "InvalidInputError":
-			return nil, InvalidInputError{}
+			return nil, task.InvalidInputError{Message: "scripted"}
 		case "VersionError":
-			return nil, VersionError{}
+			return nil, task.VersionError{Message: "scripted"}
 		}
-		return nil, InternalError{}
+		return nil, task.InternalError{Message: "scripted"}
 	}
 	os.Exit(1)
 	return nil, nil
