@@ -27,8 +27,9 @@ func (e *evaluation) repr(v starlark.Value) (string, error) {
 	return w.b.String(), nil
 }
 
-// writer builds a text, charged as it grows. Growing by doubling makes a
-// buffer cost three times its final length at most.
+// writer builds a text, charged as it grows. All the buffers that a text grows
+// through are together some five times its length: Limits.Memory is what is
+// charged, and the process may allocate that much more.
 type writer struct {
 	e *evaluation
 	b strings.Builder
