@@ -164,7 +164,7 @@ func TestLocalStack(t *testing.T) {
 				t.Fatal(err)
 			}
 			if strings.HasSuffix(name, "Stopped") {
-				stopped(t, w, client, machine, name)
+				stopped(t, client, machine, name)
 				return
 			}
 			over := awaitExecution(t, client, machine, name)
@@ -265,8 +265,13 @@ func bounded(t *testing.T, events []sfntypes.HistoryEvent) {
 
 // stopped stops an execution whose units would answer again for long, and
 // checks that nothing is called afterwards.
-func stopped(t *testing.T, w *sfnworkflow.Workflow, client *sfn.Client, machine, run string) {
+func stopped(t *testing.T, client *sfn.Client, machine, run string) {
 	t.Helper()
+	// The test case belongs to the machine's ARN and not to its executions'.
+	w, err := sfnworkflow.New(client, machine)
+	if err != nil {
+		t.Fatal(err)
+	}
 	arn := executionARN(machine, run)
 	poll(t, "the start of the map", func() bool {
 		return slices.ContainsFunc(history(t, client, arn), func(e sfntypes.HistoryEvent) bool {

@@ -13,7 +13,6 @@ import (
 	"path/filepath"
 	"reflect"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -26,6 +25,7 @@ import (
 	sfntypes "github.com/aws/aws-sdk-go-v2/service/sfn/types"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 
+	"drover/internal/job"
 	"drover/internal/task"
 	"drover/internal/workflow"
 	"drover/internal/workflow/sfnworkflow"
@@ -43,48 +43,45 @@ func TestMinistack(t *testing.T) {
 	t.Run("IAM is enforced", func(t *testing.T) { enforced(t, root) })
 }
 
-// enforced shows that the emulator is a judge of rights: a machine whose role
-// may not invoke the executor calls Plan and Finish only.
+// enforced shows that the emulator is a judge of callers' rights: one that may
+// start but not stop is refused. It does not judge the rights of a machine's
+// own role.
 func enforced(t *testing.T, root aws.Config) {
-	var executed atomic.Int64
-	var finished atomic.Int64
-	out := deploy(t, root, "norights", serveTasks(t, workflowtest.Tasks{
+	out := deploy(t, root, "guarded", serveTasks(t, workflowtest.Tasks{
 		Plan: func(_ context.Context, ref task.RunRef) (task.Planned, error) {
-			return task.Planned{V: task.Version, Tenant: ref.Tenant, Run: ref.Run,
-				Map: task.MapInline, Units: []int{0}, Concurrency: 1}, nil
+			return task.Planned{V: task.Version, Tenant: ref.Tenant, Run: ref.Run, Map: task.MapNone, Concurrency: 1}, nil
 		},
-		Execute: func(context.Context, task.UnitRef) (task.Executed, error) {
-			executed.Add(1)
-			return task.Executed{}, nil
-		},
+		Execute: func(context.Context, task.UnitRef) (task.Executed, error) { return task.Executed{}, nil },
 		Finish: func(context.Context, task.RunRef) (task.Finished, error) {
-			finished.Add(1)
-			return task.Finished{V: task.Version}, nil
+			return task.Finished{V: task.Version, Settled: true}, nil
 		},
-	}), "Planner", "Finisher")
-	w, err := sfnworkflow.New(sfn.NewFromConfig(root), out["Machine"])
+	}), "states:StartExecution")
+	w := driver(t, root, out)
+	if err := w.Start(t.Context(), "tenant", "run"); err != nil {
+		t.Errorf("start, which is allowed: %v", err)
+	}
+	if err := w.Stop(t.Context(), "tenant", "run", "why"); job.CodeOf(err) != job.Unavailable {
+		t.Errorf("stop, which is not allowed: %v", err)
+	}
+}
+
+// driver returns the driver under test. It may do what it was deployed to be
+// allowed, and nothing else.
+func driver(t *testing.T, root aws.Config, out map[string]string) *sfnworkflow.Workflow {
+	t.Helper()
+	caller := root.Copy()
+	caller.Credentials = aws.NewCredentialsCache(stscreds.NewAssumeRoleProvider(sts.NewFromConfig(root), out["Caller"]))
+	w, err := sfnworkflow.New(sfn.NewFromConfig(caller), out["Machine"])
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := w.Start(t.Context(), "tenant", "run"); err != nil {
-		t.Fatal(err)
-	}
-	awaitExecution(t, sfn.NewFromConfig(root), out["Machine"], "run")
-	if executed.Load() != 0 || finished.Load() != 1 {
-		t.Errorf("%d calls of Execute and %d of Finish, want 0 and 1", executed.Load(), finished.Load())
-	}
+	return w
 }
 
 func conformance(t *testing.T, root aws.Config) {
 	workflowtest.Run(t, func(t *testing.T, tasks workflowtest.Tasks) workflowtest.Harness {
-		out := deploy(t, root, "run", serveTasks(t, tasks), "Planner", "Executor", "Finisher")
-		// The driver may do what its API names, and nothing else.
-		caller := root.Copy()
-		caller.Credentials = stscreds.NewAssumeRoleProvider(sts.NewFromConfig(root), out["Caller"])
-		w, err := sfnworkflow.New(sfn.NewFromConfig(caller), out["Machine"])
-		if err != nil {
-			t.Fatal(err)
-		}
+		out := deploy(t, root, "run", serveTasks(t, tasks), "states:StartExecution", "states:StopExecution")
+		w := driver(t, root, out)
 		return &ministack{driver: w, client: sfn.NewFromConfig(root), machine: out["Machine"]}
 	})
 }
@@ -182,12 +179,11 @@ func upload(t *testing.T, cfg aws.Config) {
 }
 
 // deploy makes a stack of the state machine, its three functions, its role, and
-// a role that may start and stop executions, and returns its outputs. The state
-// machine may invoke the functions named.
-func deploy(t *testing.T, cfg aws.Config, name, tasks string, invocable ...string) map[string]string {
+// a role for callers that may do what is given, and returns its outputs.
+func deploy(t *testing.T, cfg aws.Config, name, tasks string, allowed ...string) map[string]string {
 	t.Helper()
 	ctx := t.Context()
-	body, err := json.Marshal(stack(name, tasks, invocable))
+	body, err := json.Marshal(stack(name, tasks, allowed))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -249,7 +245,7 @@ type object = map[string]any
 
 // stack is the template. The roles may do exactly what is needed,
 // so that a right which is needed and not known is found here.
-func stack(name, tasks string, invocable []string) object {
+func stack(name, tasks string, allowed []string) object {
 	trust := func(service string) object {
 		return object{"Version": "2012-10-17", "Statement": []object{{
 			"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": object{"Service": service}}}}
@@ -269,10 +265,6 @@ func stack(name, tasks string, invocable []string) object {
 		}}
 	}
 	machineARN := "arn:aws:states:${AWS::Region}:${AWS::AccountId}:stateMachine:" + name
-	var functions []object
-	for _, id := range invocable {
-		functions = append(functions, arn(id))
-	}
 	substitutions := object{}
 	for i, substitution := range statemachines.Substitutions() {
 		substitutions[substitution] = arn([]string{"Planner", "Executor", "Finisher"}[i])
@@ -287,7 +279,7 @@ func stack(name, tasks string, invocable []string) object {
 			"MachineRole": object{"Type": "AWS::IAM::Role", "Properties": object{
 				"AssumeRolePolicyDocument": trust("states.amazonaws.com"),
 				"Policies": policy(
-					allow(functions, "lambda:InvokeFunction"),
+					allow([]object{arn("Planner"), arn("Executor"), arn("Finisher")}, "lambda:InvokeFunction"),
 					allow(object{"Fn::Sub": machineARN}, "states:StartExecution"), // of a Distributed Map's children
 				)}},
 			"Machine": object{"Type": "AWS::StepFunctions::StateMachine", "Properties": object{
@@ -297,10 +289,10 @@ func stack(name, tasks string, invocable []string) object {
 				"AssumeRolePolicyDocument": object{"Version": "2012-10-17", "Statement": []object{{
 					"Effect": "Allow", "Action": "sts:AssumeRole",
 					"Principal": object{"AWS": object{"Fn::Sub": "arn:aws:iam::${AWS::AccountId}:root"}}}}},
-				"Policies": policy(
-					allow(object{"Fn::Sub": machineARN}, "states:StartExecution"),
-					allow(object{"Fn::Sub": "arn:aws:states:${AWS::Region}:${AWS::AccountId}:execution:" + name + ":*"}, "states:StopExecution"),
-				)}},
+				"Policies": policy(allow([]object{
+					{"Fn::Sub": machineARN},
+					{"Fn::Sub": "arn:aws:states:${AWS::Region}:${AWS::AccountId}:execution:" + name + ":*"},
+				}, allowed...))}},
 		},
 		"Outputs": object{
 			"Machine": object{"Value": object{"Ref": "Machine"}},
