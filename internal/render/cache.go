@@ -1,6 +1,11 @@
 package render
 
-import "sync"
+import (
+	"bytes"
+	"sync"
+
+	"go.starlark.net/starlark"
+)
 
 // cacheBytes bounds the cache of parsed texts, cacheEntry what one may take.
 const (
@@ -57,4 +62,41 @@ func (c *textCache) add(text string, t *template) {
 	}
 	c.bytes += cost
 	c.texts[text] = t
+}
+
+// cachePayload is the longest payload that is remembered.
+const cachePayload = 256 << 10
+
+// payloads remembers the last few payloads: a run's is the same for each of
+// its devices. Expressions cannot change values, so that sharing them is safe.
+var payloads payloadCache
+
+type payloadCache struct {
+	mu      sync.RWMutex
+	entries [4]struct {
+		raw   []byte
+		value *starlark.Dict
+	}
+	next int
+}
+
+func (c *payloadCache) decode(raw []byte) (*starlark.Dict, error) {
+	c.mu.RLock()
+	for _, e := range c.entries {
+		if e.value != nil && bytes.Equal(e.raw, raw) {
+			c.mu.RUnlock()
+			return e.value, nil
+		}
+	}
+	c.mu.RUnlock()
+	d, err := decodePayload(raw)
+	if err != nil || len(raw) > cachePayload {
+		return d, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e := &c.entries[c.next]
+	e.raw, e.value = bytes.Clone(raw), d
+	c.next = (c.next + 1) % len(c.entries)
+	return d, nil
 }

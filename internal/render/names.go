@@ -219,16 +219,25 @@ func (e *evaluation) payload() (*starlark.Dict, error) {
 	}
 	d := new(starlark.Dict)
 	if raw := bytes.TrimSpace(e.env.Payload); len(raw) > 0 {
-		v, err := decodeJSON(raw)
-		if err != nil {
-			return nil, job.Wrap(job.Invalid, err, "the payload cannot be read")
-		}
-		var ok bool
-		if d, ok = v.(*starlark.Dict); !ok {
-			return nil, job.Errorf(job.Invalid, "the payload is not a JSON object")
+		var err error
+		if d, err = payloads.decode(raw); err != nil {
+			return nil, err
 		}
 	}
 	e.names.payload = d
+	return d, nil
+}
+
+// decodePayload reads a JSON object.
+func decodePayload(raw []byte) (*starlark.Dict, error) {
+	v, err := decodeJSON(raw)
+	if err != nil {
+		return nil, job.Wrap(job.Invalid, err, "the payload cannot be read")
+	}
+	d, ok := v.(*starlark.Dict)
+	if !ok {
+		return nil, job.Errorf(job.Invalid, "the payload is not a JSON object")
+	}
 	return d, nil
 }
 
@@ -293,6 +302,7 @@ func decodeObject(dec *json.Decoder) (starlark.Value, error) {
 			return nil, err
 		}
 	}
+	d.Freeze() // renderings that share it may then read it at once
 	_, err := dec.Token()
 	return d, err
 }

@@ -6,6 +6,8 @@
 // file, network or clock in it. Constructs outside the subset are refused by
 // name, where possible when the text is saved (Check).
 //
+// A text that needs two opening braces for itself writes {{"{{"}}.
+//
 // Nothing an expression can say takes more than Limits allow: every value is
 // charged, before it is made, to a budget of steps and of bytes.
 package render

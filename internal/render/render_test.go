@@ -7,7 +7,9 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -63,7 +65,7 @@ func TestTemplate(t *testing.T) {
 		{"a {{\n}} {{device.name}} }} {{", "a {{\n}} R1 }} {{"},
 		{"{{device.name}}{{device.name}}\n{{device.port}}", "R1R1\n2222"},
 		{"{ {x} }} {{", "{ {x} }} {{"},
-		{`{{"{{"}}`, `{{`}, // one pass
+		{`--format {{"{{"}}.Names}}`, `--format {{.Names}}`}, // one pass
 		{`{{"{{device.name"}}`, `{{device.name`},
 		{`{{"{}-{}".format(1, "a")}}`, `1-a`},
 		{`{{device.address}} {{device.ip_address}} {{device.id}} {{device.platform}}`, `10.0.0.1 10.0.0.1 7 linux`},
@@ -366,6 +368,44 @@ func TestTemplate_HostileTextsAreCheap(t *testing.T) {
 		_, err := spend(t, text)
 		if err == nil && strings.Contains(text, "}}") {
 			t.Errorf("%.50s...: no error", text)
+		}
+	}
+}
+
+// Renderings of one text and payload at once share what was parsed.
+func TestTemplate_Concurrent(t *testing.T) {
+	const text = `{{device.name}} {{payload["nested"]}} {{[k for k in payload["d"]]}} {{payload["d"].items()}} {{payload == payload}}`
+	for _, e := range []render.Env{env(), {Device: r1(), Payload: json.RawMessage(strings.Replace(payload, "1-2-3", "other", 1))}} {
+		want, err := render.Template(t.Context(), text, e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var wg sync.WaitGroup
+		for range 16 {
+			wg.Go(func() {
+				for range 50 {
+					if got, err := render.Template(context.Background(), text, e); err != nil || got != want {
+						t.Errorf("%q, %v; want %q", got, err, want)
+						return
+					}
+				}
+			})
+		}
+		wg.Wait()
+	}
+}
+
+// More texts and payloads than are remembered come out right all the same.
+func TestTemplate_ManyTexts(t *testing.T) {
+	for range 2 {
+		for i := range 200 {
+			n := strconv.Itoa(i)
+			text := `{{payload["a"]}} ` + n + strings.Repeat(" ", 30_000) + `{{` + strings.Repeat("1+", 80) + n + `}}`
+			want := "v" + n + " " + n + strings.Repeat(" ", 30_000) + strconv.Itoa(80+i)
+			got, err := render.Template(t.Context(), text, render.Env{Payload: json.RawMessage(`{"a":"v` + n + `"}`)})
+			if err != nil || got != want {
+				t.Fatalf("%d: %.20q, %v", i, got, err)
+			}
 		}
 	}
 }
