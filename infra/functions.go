@@ -64,7 +64,7 @@ var (
 	startRuns   = right{"StartRuns", []string{"states:StartExecution"}, theMachine}
 	stopRuns    = right{"StopRuns", []string{"states:StopExecution"}, theExecutions}
 	frontRights = []right{readTable, writeTable, readBlobs, writeBlobs, missBlobs, makeKeyset, startRuns, stopRuns}
-	frontEnv    = []string{envTable, envBucket, envMachine, envKey, envKeep, envConcurrency, envAdmin, envLog}
+	frontEnv    = []string{envTable, envBucket, envMachine, envKey, envKeep, envAdmin, envLog}
 )
 
 // functions returns the function table.
@@ -84,16 +84,16 @@ func functions() []function {
 		},
 		{
 			name: "executor", description: "Execute: one unit on its devices", memory: 256, seconds: 900, limited: true,
-			env:    []string{envTable, envBucket, envKey, envKeep, envConcurrency, envLog},
+			env:    []string{envTable, envBucket, envKey, envKeep, envLog},
 			rights: []right{readTable, writeTable, readBlobs, writeBlobs, missBlobs, openKeyset},
 		},
 		{
 			name: "finisher", description: "Finish: settles a run", memory: 512, seconds: 300,
-			env: []string{envTable, envKeep, envConcurrency, envLog}, rights: []right{readTable, writeTable},
+			env: []string{envTable, envKeep, envLog}, rights: []right{readTable, writeTable},
 		},
 		{
 			name: "sweeper", description: "every minute: starts what was accepted, ends what is overdue", memory: 256, seconds: 300,
-			env:    []string{envTable, envMachine, envKeep, envConcurrency, envLog},
+			env:    []string{envTable, envMachine, envKeep, envLog},
 			rights: []right{readTable, writeTable, startRuns, stopRuns},
 		},
 	}

@@ -112,8 +112,8 @@ func (s *stack) addParams() {
 // addData adds what outlives the stack: table, bucket and key are retained.
 func (s *stack) addData() {
 	s.table = awsdynamodb.NewTable(s.cdk, jsii.String("Table"), &awsdynamodb.TableProps{
-		PartitionKey:                     &awsdynamodb.Attribute{Name: jsii.String(tablePartition), Type: awsdynamodb.AttributeType_STRING},
-		SortKey:                          &awsdynamodb.Attribute{Name: jsii.String(tableSort), Type: awsdynamodb.AttributeType_STRING},
+		PartitionKey:                     &awsdynamodb.Attribute{Name: jsii.String(tablePartition), Type: awsdynamodb.AttributeType_BINARY},
+		SortKey:                          &awsdynamodb.Attribute{Name: jsii.String(tableSort), Type: awsdynamodb.AttributeType_BINARY},
 		TimeToLiveAttribute:              jsii.String(tableExpiry),
 		BillingMode:                      awsdynamodb.BillingMode_PAY_PER_REQUEST,
 		PointInTimeRecoverySpecification: &awsdynamodb.PointInTimeRecoverySpecification{PointInTimeRecoveryEnabled: jsii.Bool(true)},
@@ -140,7 +140,8 @@ func (s *stack) addData() {
 	})
 }
 
-// What dynamostore expects of its table; a test compares.
+// What dynamostore expects of its table, with both keys binary; a test
+// compares.
 const (
 	tablePartition = "pk"
 	tableSort      = "sk"

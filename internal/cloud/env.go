@@ -1,10 +1,11 @@
 // Package cloud is the wiring that all Lambda functions share: configuration
 // from the environment, AWS clients, the store, the log, the start.
 //
-// A function says what it needs by the struct that it has Read fill. What is
-// specific to the functions that answer requests is in package front, what is
-// specific to the tasks of the state machine in package worker, so that no
-// function links what it does not use.
+// A function says what it needs by the struct that it has Read fill. The
+// packages below wire one kind of function each, so that no function links what
+// it does not use: front those that answer requests, runs the sweeper, worker
+// the planner and the finisher, executor the executor. Package depot is for
+// those that keep large values and secrets.
 package cloud
 
 import (

@@ -1,0 +1,20 @@
+// Command finisher is the Lambda function that settles a run: the task Finish of the state
+// machine.
+package main
+
+import (
+	"context"
+
+	"drover/internal/cloud"
+	"drover/internal/cloud/worker"
+)
+
+func main() {
+	cloud.Main(func(ctx context.Context) (any, error) {
+		tasks, err := worker.OpenFinisher(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return tasks.Finish, nil
+	})
+}

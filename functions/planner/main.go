@@ -1,0 +1,20 @@
+// Command planner is the Lambda function that plans a run: the task Plan of the state
+// machine.
+package main
+
+import (
+	"context"
+
+	"drover/internal/cloud"
+	"drover/internal/cloud/worker"
+)
+
+func main() {
+	cloud.Main(func(ctx context.Context) (any, error) {
+		tasks, err := worker.OpenPlanner(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return tasks.Plan, nil
+	})
+}
