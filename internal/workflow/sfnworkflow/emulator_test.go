@@ -23,9 +23,6 @@ const script = "../../../scripts/emulator"
 // installed the test is skipped, which is a failure under CI=true.
 func startEmulator(t *testing.T, name string, env ...string) string {
 	t.Helper()
-	if testing.Short() {
-		t.Skip("skipped: -short")
-	}
 	if err := exec.Command(script, "installed", name).Run(); err != nil {
 		missing(t, name)
 	}
@@ -50,24 +47,24 @@ func startEmulator(t *testing.T, name string, env ...string) string {
 	return strings.TrimSpace(string(out))
 }
 
-// missing ends a test whose emulator is not installed.
+// missing ends a test whose emulator is not installed, or installs it under
+// CI=true.
 func missing(t *testing.T, name string) {
 	t.Helper()
 	reason := name + " is not installed (scripts/emulator install " + name + ")"
 	if os.Getenv("CI") != "true" {
 		t.Skipf("skipped: %s", reason)
 	}
-	// Installing is tried only to learn why it is not: status 3 is the one
-	// absence that CI allows, a machine without Python 3.13.
+	// Status 3 is the one absence that CI allows: a machine without Python 3.13.
+	out, err := exec.Command(script, "install", name).CombinedOutput()
 	var exit *exec.ExitError
-	err := exec.Command(script, "install", name).Run()
 	switch {
 	case err == nil:
 		return
 	case name == "localstack" && errors.As(err, &exit) && exit.ExitCode() == 3:
 		t.Skip("skipped, as allowed: localstack needs Python 3.13, which is missing here")
 	}
-	t.Fatalf("%s, and CI=true allows no skip", reason)
+	t.Fatalf("%s, and CI=true allows no skip: %v\n%s", reason, err, out)
 }
 
 // config is a configuration for an emulator, with the keys of somebody.
