@@ -70,10 +70,10 @@ func (a *arguments) plain(least, most int) ([]starlark.Value, error) {
 	return a.list, nil
 }
 
-// text returns v as a string, orElse when it was not given or is None.
+// text returns v as a string, orElse when it was not given.
 func (a *arguments) text(v starlark.Value, orElse string) (string, error) {
 	switch v := v.(type) {
-	case nil, starlark.NoneType:
+	case nil:
 		return orElse, nil
 	case starlark.String:
 		return string(v), nil

@@ -194,11 +194,12 @@ func leadingNumber(s string, none int64) (int64, string, error) {
 
 // layOut writes a value in its layout.
 func (e *evaluation) layOut(v starlark.Value, l layout) (string, error) {
-	if n := number(v); n != nil && l.verb != 's' {
+	n := number(v)
+	if n != nil && l.verb != 's' {
 		return e.layOutNumber(n, l)
 	}
 	s, ok := v.(starlark.String)
-	if !ok && l.verb == 0 {
+	if !ok && n == nil {
 		return "", typeError("unsupported format string passed to %s.__format__", typeName(v))
 	}
 	if !ok || l.verb != 0 && l.verb != 's' {

@@ -14,6 +14,11 @@ func (e *evaluation) percent(text string, v starlark.Value) (starlark.Value, err
 		args = starlark.Tuple{v}
 	}
 	mapping, _ := v.(*starlark.Dict)
+	spare := mapping != nil // what could be looked up in need not be used
+	switch v.(type) {
+	case *list, span:
+		spare = true
+	}
 	w := writer{e: e}
 	used := 0
 	next := func() (starlark.Value, error) {
@@ -63,7 +68,7 @@ func (e *evaluation) percent(text string, v starlark.Value) (starlark.Value, err
 			return nil, err
 		}
 	}
-	if used < len(args) && mapping == nil {
+	if used < len(args) && !spare {
 		return nil, typeError("not all arguments converted during string formatting")
 	}
 	if err := w.text(text); err != nil {

@@ -395,6 +395,17 @@ list(reversed([1, 2]))
 "x" % {"a": 1}
 "x" % 1
 "x" % ()
+"x" % []
+"x" % [1, 2]
+"x" % range(3)
+"%s %s" % [1, 2]
+"{:d}".format([])
+"{:s}".format(None)
+"{:.2f}".format({})
+"{:^+9}".format(True)
+"abc".find(None)
+"abc".count(None)
+"abc".partition(None)
 "{}".format(1)
 "{} {}".format("a", [1])
 "{1} {0}".format("a", "b")
