@@ -12,6 +12,7 @@ import (
 	"errors"
 	"io"
 	"strings"
+	"sync"
 	"testing"
 
 	"golang.org/x/crypto/ssh"
@@ -362,6 +363,28 @@ func testJump(t *testing.T, h Harness) {
 			if e := failure(t, err); e.Reason != job.ReasonCanceled || e.Sent {
 				t.Errorf("%s: %v", at, err)
 			}
+		}
+	})
+	t.Run("a fleet behind one that takes few logins at once", func(t *testing.T) {
+		jump := one(t, sshsim.Behaviour{MaxStartups: 10})
+		f := start(t, sshsim.Config{Devices: 40, OneHostKey: true})
+		d := h.New(Options{HandshakeTimeout: patience})
+		var wg sync.WaitGroup
+		for _, sim := range f.Devices {
+			wg.Go(func() {
+				to, through := To(sim), To(jump)
+				to.Jump = &through
+				s, err := d.Dial(within(t), to)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				_ = s.Close()
+			})
+		}
+		wg.Wait()
+		if got := jump.Stats().Forwards; got != 40 {
+			t.Errorf("%d connections went through", got)
 		}
 	})
 	t.Run("kill goes through it", func(t *testing.T) {

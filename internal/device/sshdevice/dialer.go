@@ -42,6 +42,7 @@ import (
 	"log/slog"
 	"net"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -80,6 +81,7 @@ type Dialer struct {
 	limiter *rate.Limiter
 	keys    keyCache
 	network net.Dialer
+	gates   sync.Map // address of a jump host -> chan struct{}
 }
 
 var _ device.Dialer = (*Dialer)(nil)
@@ -156,6 +158,14 @@ func (d *Dialer) connect(ctx context.Context, to *device.Endpoint, depth int) (*
 			return nil, jumpError(to.Jump, err)
 		}
 	}
+	if depth > 0 {
+		leave, err := d.enter(ctx, to)
+		if err != nil {
+			below.close()
+			return nil, err
+		}
+		defer leave()
+	}
 	network, err := d.open(ctx, below, to)
 	if err != nil {
 		below.close()
@@ -168,6 +178,24 @@ func (d *Dialer) connect(ctx context.Context, to *device.Endpoint, depth int) (*
 		return nil, err
 	}
 	return &client{conn: conn, below: below}, nil
+}
+
+// jumpLogins is how many logins to one jump host are on their way at once.
+// OpenSSH drops new connections at random when ten are not logged in yet
+// (MaxStartups), and a fleet behind one jump host would meet that at once.
+const jumpLogins = 8
+
+// enter waits for its turn to log in to a jump host.
+func (d *Dialer) enter(ctx context.Context, jump *device.Endpoint) (leave func(), err error) {
+	gate, _ := d.gates.LoadOrStore(net.JoinHostPort(jump.Address, strconv.Itoa(jump.Port)), make(chan struct{}, jumpLogins))
+	turn := gate.(chan struct{})
+	select {
+	case turn <- struct{}{}:
+		return func() { <-turn }, nil
+	case <-ctx.Done():
+		return nil, &device.Error{Phase: device.PhaseConnect, Reason: reasonOf(ctx.Err(), job.ReasonConnect),
+			Msg: "waiting to log in to " + jump.Name, Err: ctx.Err()}
+	}
 }
 
 // checkJumps refuses chains that are too long or come back to an endpoint.

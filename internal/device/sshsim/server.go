@@ -89,6 +89,19 @@ func (d *Device) handle(raw net.Conn) {
 	if c.fault(StageAccept, b) {
 		return
 	}
+	d.mu.Lock()
+	d.startups++
+	full := b.MaxStartups > 0 && d.startups > b.MaxStartups
+	d.mu.Unlock()
+	leave := sync.OnceFunc(func() {
+		d.mu.Lock()
+		d.startups--
+		d.mu.Unlock()
+	})
+	defer leave()
+	if full {
+		return
+	}
 	if b.PreVersion != "" {
 		_, _ = io.WriteString(raw, b.PreVersion)
 	}
@@ -112,6 +125,7 @@ func (d *Device) handle(raw net.Conn) {
 	if err != nil {
 		return
 	}
+	leave()
 	d.mu.Lock()
 	d.logins++
 	d.mu.Unlock()

@@ -99,6 +99,7 @@ type Behaviour struct {
 
 	OneByte       bool // every read and write of the network carries one byte
 	MaxSessions   int  // sessions open at once on a connection; 0: any number
+	MaxStartups   int  // connections not logged in yet; more are dropped; 0: any number
 	IgnoreSignals bool // signal requests do nothing
 	Immortal      bool // no kill works, and a kill says so
 	Mute          bool // keepalive requests are not answered
@@ -258,6 +259,7 @@ type Device struct {
 	conns       map[net.Conn]struct{}
 	accepted    int
 	logins      int
+	startups    int
 	refused     int
 	forwards    int
 	executions  []*Execution
