@@ -81,6 +81,7 @@ var rules = []rule{
 	{"cli", append(with("standalone", "console", "fleet", "api", "device/sshsim", "metrics"), ports...), "the commands of cmd/drover"},
 	{"e2etest", with("device/sshsim"), "talks HTTP to whatever runs it, and brings the devices"},
 	{"archtest", nil, "reads files"},
+	{"/events", nil, "samples; its tests decode them"},
 	{"/scripts/bench", with("..."), "measures; anything above"},
 	{"/scripts/*", nil, "tools of the build know nothing of what they build"},
 	{"/.", nil, "the README's test runs commands"},

@@ -1,0 +1,34 @@
+package main
+
+import (
+	"slices"
+	"testing"
+
+	"drover/internal/cloud"
+	"drover/internal/cloud/executor"
+	"drover/internal/cloud/front"
+	"drover/internal/cloud/runs"
+	"drover/internal/cloud/worker"
+)
+
+// TestDeclaredNeeds compares the variables that the template gives to each
+// function with those that its config struct declares.
+func TestDeclaredNeeds(t *testing.T) {
+	needs := map[string]any{
+		"enms": &front.Config{}, "console": &front.Config{},
+		"planner": &worker.PlannerConfig{}, "finisher": &worker.FinisherConfig{},
+		"executor": &executor.Config{}, "sweeper": &runs.SweeperConfig{},
+	}
+	for _, f := range functions() {
+		want := slices.Sorted(slices.Values(cloud.Variables(needs[f.name])))
+		if got := slices.Sorted(slices.Values(f.env)); !slices.Equal(got, want) {
+			t.Errorf("%s gets %v and needs %v", f.name, got, want)
+		}
+		if f.name == "executor" && f.seconds != cloud.Invocation.Seconds() {
+			t.Errorf("an invocation of the executor ends after %g s, the code counts on %s", f.seconds, cloud.Invocation)
+		}
+	}
+	if len(needs) != len(functions()) {
+		t.Errorf("%d functions, %d with declared needs", len(functions()), len(needs))
+	}
+}
