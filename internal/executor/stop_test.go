@@ -2,8 +2,10 @@ package executor
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -24,6 +26,10 @@ func TestExecute_Cancel(t *testing.T) {
 		<-ctx.Done()
 		return device.Exit{Stdout: []byte("done")}, nil
 	}}
+	limit := step{run: func(ctx context.Context, _ device.Command) (device.Exit, error) {
+		<-ctx.Done()
+		return device.Exit{Status: -1, TimedOut: true, Killed: true, KillConfirmed: true}, nil
+	}}
 	for _, c := range []struct {
 		name   string
 		step   step
@@ -34,6 +40,7 @@ func TestExecute_Cancel(t *testing.T) {
 		{"not confirmed", killed(false), job.ResultCanceled, job.ReasonStopUnsure},
 		{"connection lost", lost, job.ResultCanceled, job.ReasonStopUnsure},
 		{"finished anyway", anyway, job.ResultSucceeded, ""},
+		{"time limit first", limit, job.ResultTimedOut, job.ReasonTimeLimit},
 	} {
 		t.Run("by the flag: "+c.name, func(t *testing.T) {
 			m, s := newMemory(), &script{steps: []step{c.step}}
@@ -297,5 +304,69 @@ func TestExecute_ManyAtOnceRunOneCommand(t *testing.T) {
 	}
 	if s.runs != 5 {
 		t.Errorf("%d commands on 5 devices", s.runs)
+	}
+}
+
+// A write of followed output whose answer got lost leaves a revision that is not
+// known here; the claim is ours all the same.
+func TestExecute_AnswerOfAFollowingWriteIsLost(t *testing.T) {
+	m := newMemory()
+	flushed := make(chan struct{})
+	var once sync.Once
+	m.before = func(r job.Result) error {
+		if r.Status != job.ResultRunning || r.Output.StdoutBytes == 0 {
+			return nil
+		}
+		once.Do(func() {
+			r.Rev = "unknown here"
+			m.rows[r.Index] = r
+			close(flushed)
+		})
+		return job.Errorf(job.Unavailable, "no answer")
+	}
+	s := &script{steps: []step{{run: func(_ context.Context, cmd device.Command) (device.Exit, error) {
+		cmd.Follow(1, []byte("x"))
+		<-flushed
+		return device.Exit{Stdout: []byte("x")}, nil
+	}}}}
+	execute(t, Config{Dialer: s, Every: tick}, unit(m, 1, limits(0, 0)))
+	if r := m.rows[0]; r.Status != job.ResultSucceeded || r.Output.Stdout != "x" {
+		t.Errorf("%+v", r)
+	}
+}
+
+// A wait that the claim does not cover is stored, so that nobody takes the claim
+// for dead.
+func TestExecute_WaitLongerThanTheClaim(t *testing.T) {
+	m := newMemory()
+	var ahead atomic.Int64
+	s := &script{steps: []step{{run: func(context.Context, device.Command) (device.Exit, error) {
+		ahead.Add(int64(89 * time.Second))
+		return device.Exit{Status: 1}, nil
+	}}, {}}}
+	u := unit(m, 1, limits(1, 1500*time.Millisecond))
+	execute(t, Config{Dialer: s, Clock: func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }}, u)
+	var states []job.ResultStatus
+	for _, w := range m.writes {
+		states = append(states, w.Status)
+	}
+	want := []job.ResultStatus{job.ResultRunning, job.ResultPending, job.ResultRunning, job.ResultSucceeded}
+	if !slices.Equal(states, want) {
+		t.Errorf("%v, want %v", states, want)
+	}
+}
+
+// A claim is given up when the call turns out to have no time for the attempt.
+func TestStep_GivesUpItsClaim(t *testing.T) {
+	m := newMemory()
+	m.rows[0] = job.Result{Rev: "x", Status: job.ResultRunning, Attempts: 1, Claim: &job.Claim{Owner: "me", Until: time.Now().Add(time.Minute)}}
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	w, _ := work(limits(1, 0))(ctx, 0)
+	d := &deviceCall{call: &call{Executor: New(Config{}), Unit: unit(m, 1, limits(1, 0)), begun: true}, w: w, r: m.rows[0], mine: true,
+		last: job.Result{Attempts: 1, Reason: job.ReasonConnect}}
+	wait, again, err := d.step(ctx)
+	if r := m.rows[0]; err != nil || again || wait != time.Second || r.Status != job.ResultPending || r.Claim != nil || r.Reason != job.ReasonConnect {
+		t.Errorf("%s %v %v, %+v", wait, again, err, r)
 	}
 }

@@ -142,6 +142,40 @@ func TestFinish_MapEndedEarly(t *testing.T) {
 	}
 }
 
+// Between reading the run and writing the claim an executor shows nowhere in the
+// store. On one machine Finish knows of it.
+func TestFinish_WaitsForWhoIsAboutToClaim(t *testing.T) {
+	l := newLab(t, 1, nil)
+	f := l.functions(nil)
+	ref := l.submit(jobSpec{body: "sleep 30"})
+	_, err := f.Plan(t.Context(), ref)
+	l.must(err)
+	claims, goOn := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	l.driver.mu.Lock()
+	l.driver.fail = func(_ string, row store.Row) error {
+		if isResult(row) {
+			once.Do(func() { close(claims); <-goOn })
+		}
+		return nil
+	}
+	l.driver.mu.Unlock()
+	done := make(chan error, 1)
+	go func() { done <- l.unit(t.Context(), f, ref, 0) }()
+	<-claims
+	l.cancel(ref)
+	if out, err := f.Finish(t.Context(), ref); err != nil || out.Settled {
+		t.Errorf("settled under an executor: %+v, %v", out, err)
+	}
+	close(goOn)
+	l.must(<-done)
+	_, err = f.Finish(t.Context(), ref)
+	l.must(err)
+	if run, rows := l.settled(ref); run.Status != job.StatusCanceled || rows[0].Status != job.ResultCanceled {
+		t.Errorf("%s, %+v", run.Status, rows)
+	}
+}
+
 // A process that dies between claim and record leaves its claim. The next one
 // does not send the command again unless the job says so.
 func TestKilledBetweenClaimAndRecord(t *testing.T) {
