@@ -188,7 +188,8 @@ func openFile(path string, wait time.Duration, fresh bool) (db *bbolt.DB, err er
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if r := recover(); r != nil {
-			_ = file.Close() // lets go of the lock that bbolt left behind
+			unlock(file)
+			_ = file.Close()
 			db, err = nil, corrupt(path, fmt.Errorf("%v", r))
 		}
 	}()
