@@ -112,7 +112,10 @@ func (x *execution) unit(unit int) bool {
 // turn calls Execute when it is this call's turn among those of all runs.
 func (x *execution) turn(ctx context.Context, ref task.UnitRef) (task.Executed, error) {
 	if x.w.turns != nil {
-		if err := x.w.turns.Acquire(x.grants, 1); err != nil {
+		x.w.waiting.Add(1)
+		err := x.w.turns.Acquire(x.grants, 1)
+		x.w.waiting.Add(-1)
+		if err != nil {
 			return task.Executed{}, err
 		}
 		defer x.w.turns.Release(1)

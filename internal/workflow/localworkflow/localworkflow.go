@@ -31,6 +31,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/semaphore"
@@ -63,8 +64,9 @@ type Config struct {
 // Workflow runs executions in this process. It implements workflow.Workflow.
 // Its methods may be called from any goroutine.
 type Workflow struct {
-	cfg   Config
-	turns *semaphore.Weighted // nil: unbounded
+	cfg     Config
+	turns   *semaphore.Weighted // nil: unbounded
+	waiting atomic.Int64        // units that wait for a turn
 
 	// tasks ends when tasks under way are to be cut short, grants when no
 	// new unit, round or retry may begin.
@@ -156,6 +158,10 @@ func (w *Workflow) Over(tenant, run string) <-chan struct{} {
 	close(over)
 	return over
 }
+
+// Waiting returns how many units have work to do and wait for their turn
+// because MaxConcurrency others are being executed.
+func (w *Workflow) Waiting() int { return int(w.waiting.Load()) }
 
 // Close drains: nothing is started any more, no unit, round or retry begins,
 // and the tasks under way are waited for. When ctx ends first their contexts
