@@ -33,7 +33,7 @@ func credentialModel(d *dispatch.Dispatcher) *model[credentialView, credentialIn
 		fixed[credentialView, credentialIn]("device_pools", []string{}),
 		fixed[credentialView, credentialIn]("user_pools", []string{}),
 	)
-	return &model[credentialView, credentialIn]{
+	return newModel(model[credentialView, credentialIn]{
 		props:   props,
 		meta:    func(v credentialView) job.Meta { return v.Meta },
 		renames: true,
@@ -41,5 +41,5 @@ func credentialModel(d *dispatch.Dispatcher) *model[credentialView, credentialIn
 			in.Name, in.NewName, in.Extra = name, newName, extra
 		},
 		load: d.Credential, save: d.SaveCredentials, remove: d.DeleteCredential,
-	}
+	})
 }

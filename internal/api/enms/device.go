@@ -80,7 +80,7 @@ func deviceModel(d *dispatch.Dispatcher) *model[deviceView, deviceIn] {
 			add(readOnly[deviceView, deviceIn]("last_"+text+"_"+stamp, func(stored[deviceView]) any { return "Never" }))
 		}
 	}
-	return &model[deviceView, deviceIn]{
+	return newModel(model[deviceView, deviceIn]{
 		props:   props,
 		meta:    func(v deviceView) job.Meta { return v.Meta },
 		renames: true,
@@ -88,7 +88,7 @@ func deviceModel(d *dispatch.Dispatcher) *model[deviceView, deviceIn] {
 			in.Name, in.NewName, in.Extra = name, newName, extra
 		},
 		load: d.Device, save: d.SaveDevices, remove: d.DeleteDevice,
-	}
+	})
 }
 
 func gateways(o stored[deviceView]) any {

@@ -47,7 +47,9 @@ const DefaultTrigger = "REST"
 
 type server struct {
 	Config
-	models map[string]collection
+	endpoints map[string]endpoint // by method and name
+	models    map[string]collection
+	services  *model[serviceView, serviceIn]
 }
 
 // New returns the handler of everything under /rest.
@@ -58,7 +60,11 @@ func New(c Config) http.Handler {
 	if c.Node == 0 {
 		c.Node = nodeNumber()
 	}
-	s := &server{Config: c, models: models(c.Dispatch)}
+	s := &server{Config: c, endpoints: map[string]endpoint{}, services: serviceModel(c.Dispatch)}
+	s.models = s.kinds()
+	for _, e := range endpoints() {
+		s.endpoints[e.method+" "+e.name] = e
+	}
 	return api.Edge{
 		Family: api.FamilyENMS, Log: c.Log, Clock: c.Clock, TrustForwarded: c.TrustProxy,
 		Failed: func(w http.ResponseWriter) { writeAlert(w, http.StatusInternalServerError, "") },
@@ -113,16 +119,6 @@ func later() []endpoint {
 	return all
 }
 
-// find returns the endpoint of a method and a name.
-func find(method, name string) (endpoint, bool) {
-	for _, e := range endpoints() {
-		if e.method == method && e.name == name {
-			return e, true
-		}
-	}
-	return endpoint{}, false
-}
-
 // serve does eNMS's checks in eNMS's order: the method, the endpoint, who
 // calls, whether they may, and only then the rest of the path and the body.
 func (s *server) serve(w http.ResponseWriter, r *http.Request) {
@@ -145,7 +141,7 @@ func (s *server) serve(w http.ResponseWriter, r *http.Request) {
 		writeAlert(w, http.StatusNotFound, "")
 		return
 	}
-	e, ok := find(method, segments[0])
+	e, ok := s.endpoints[method+" "+segments[0]]
 	if !ok {
 		writeAlert(w, http.StatusNotFound, "")
 		return

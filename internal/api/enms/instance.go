@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"drover/internal/api"
-	"drover/internal/dispatch"
 	"drover/internal/job"
 )
 
@@ -109,15 +108,12 @@ func (it *item) otherNames(alias string) []string {
 	return all
 }
 
-// models are the kinds of objects that the instance endpoints know.
-func models(d *dispatch.Dispatcher) map[string]collection {
+// kinds are the kinds of objects that the instance endpoints know.
+func (s *server) kinds() map[string]collection {
+	d := s.Dispatch
 	return map[string]collection{
-		"device":                    deviceModel(d),
-		"pool":                      poolModel(d),
-		"service":                   serviceModel(d),
-		"unix_shell_script_service": shellScriptModel(d),
-		"credential":                credentialModel(d),
-		"user":                      userModel(d),
+		"device": deviceModel(d), "pool": poolModel(d), "credential": credentialModel(d), "user": userModel(d),
+		"service": s.services, "unix_shell_script_service": shellScriptModel(d),
 	}
 }
 

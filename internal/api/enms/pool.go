@@ -110,7 +110,7 @@ func poolModel(d *dispatch.Dispatcher) *model[poolView, poolIn] {
 		readOnly[poolView, poolIn]("device_number", func(o stored[poolView]) any { return len(o.view.Devices) }),
 		readOnly[poolView, poolIn]("link_number", func(stored[poolView]) any { return 0 }),
 	)
-	return &model[poolView, poolIn]{
+	return newModel(model[poolView, poolIn]{
 		props:   props,
 		meta:    func(v poolView) job.Meta { return v.Meta },
 		renames: true,
@@ -119,7 +119,7 @@ func poolModel(d *dispatch.Dispatcher) *model[poolView, poolIn] {
 		},
 		other: putCriterion, finish: finishPool, more: showCriteria,
 		load: d.Pool, save: d.SavePools, remove: d.DeletePool,
-	}
+	})
 }
 
 // manual reports whether a pool's members were named: what was said last, as

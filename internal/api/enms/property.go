@@ -259,6 +259,17 @@ type model[V, In any] struct {
 	load   func(ctx context.Context, p job.Principal, name string) (V, error)
 	save   func(ctx context.Context, p job.Principal, in []In) ([]dispatch.Outcome, error)
 	remove func(ctx context.Context, p job.Principal, name string) (V, error)
+
+	known map[string]property[V, In] // props by name
+}
+
+// newModel finishes a model.
+func newModel[V, In any](m model[V, In]) *model[V, In] {
+	m.known = make(map[string]property[V, In], len(m.props))
+	for _, p := range m.props {
+		m.known[p.name] = p
+	}
+	return &m
 }
 
 func (m *model[V, In]) stored(v V) stored[V] {
@@ -277,8 +288,11 @@ func (m *model[V, In]) show(v V, relations bool) map[string]any {
 	o := m.stored(v)
 	out := map[string]any{}
 	for _, p := range m.props {
-		if p.get != nil && (relations || !p.relation) {
-			out[p.name] = p.get(o)
+		if p.get == nil || p.relation && !relations {
+			continue
+		}
+		if v := p.get(o); !p.relation || v != "" { // eNMS leaves out a relation to nothing
+			out[p.name] = v
 		}
 	}
 	if m.more != nil {
@@ -304,12 +318,8 @@ func (m *model[V, In]) edit(ctx context.Context, p job.Principal, now time.Time,
 	default:
 		return in, err
 	}
-	known := make(map[string]property[V, In], len(m.props))
-	for _, prop := range m.props {
-		known[prop.name] = prop
-	}
 	for _, key := range slices.Sorted(maps.Keys(given)) {
-		prop, ok := known[key]
+		prop, ok := m.known[key]
 		raw := given[key]
 		switch {
 		case ok && prop.put != nil:

@@ -157,7 +157,7 @@ func (s *server) properties(ctx context.Context, p job.Principal, run job.Run, j
 		return nil, err
 	}
 	sv.Body, sv.Limits, sv.Become, sv.Type = j.Body, j.Limits, j.Become, j.Type
-	out := serviceModel(s.Dispatch).properties(sv)
+	out := s.services.properties(sv)
 	if run.Started != nil {
 		out["last_run"] = runtime(*run.Started)
 	}

@@ -54,7 +54,7 @@ func newServiceModel(d *dispatch.Dispatcher, typ string) *model[serviceView, ser
 	)
 	props = append(props, workProperties()...)
 	props = append(props, laterProperties()...)
-	return &model[serviceView, serviceIn]{
+	return newModel(model[serviceView, serviceIn]{
 		props:   props,
 		meta:    func(v serviceView) job.Meta { return v.Meta },
 		renames: true, alias: "scoped_name",
@@ -63,7 +63,7 @@ func newServiceModel(d *dispatch.Dispatcher, typ string) *model[serviceView, ser
 		},
 		finish: func(e *serviceEdit) error { return finishService(e, typ) },
 		load:   d.Service, save: d.SaveServices, remove: d.DeleteService,
-	}
+	})
 }
 
 func putType(e *serviceEdit, raw json.RawMessage) error {

@@ -24,7 +24,7 @@ func userModel(d *dispatch.Dispatcher) *model[job.User, userIn] {
 		kept[job.User, userIn]("email", ""),
 		fixed[job.User, userIn]("authentication", "database"),
 	)
-	return &model[job.User, userIn]{
+	return newModel(model[job.User, userIn]{
 		props: props,
 		meta:  func(u job.User) job.Meta { return u.Meta },
 		identify: func(in *userIn, name string, _ *string, extra map[string]json.RawMessage) {
@@ -32,7 +32,7 @@ func userModel(d *dispatch.Dispatcher) *model[job.User, userIn] {
 		},
 		finish: finishUser,
 		load:   d.User, save: d.SaveUsers, remove: d.DeleteUser,
-	}
+	})
 }
 
 // finishUser makes one role of is_admin and role. Who is not an administrator

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"drover/internal/inventory"
 	"drover/internal/job"
 )
 
@@ -50,9 +51,9 @@ func (s *server) trigger(run job.Run) string {
 
 // unknownTargets is the table of the sentences about targets that do not exist.
 var unknownTargets = map[string]string{
-	"device":  "No device with the name '%s'",
-	"address": "No device with the IP address '%s'",
-	"pool":    "No pool with the name '%s'",
+	inventory.KindDevice:  "No device with the name '%s'",
+	inventory.KindAddress: "No device with the IP address '%s'",
+	inventory.KindPool:    "No pool with the name '%s'",
 }
 
 // reasons is the table of what a device's "result" says when the command did
