@@ -161,12 +161,16 @@ func wrongDevicePassword(c client) {
 	}
 }
 
+// wrongPassword stays far below what locks the administrator out.
 func wrongPassword(c client) {
-	for _, login := range [][2]string{{c.target.User, "wrong"}, {"e2e-nobody", "wrong"}, {c.target.User, ""}} {
-		for _, path := range []string{"/rest/instance/device/e2e-sync-R1", "/drover/v1/runs"} {
-			if a := c.callAs(login[0], login[1], http.MethodGet, path, nil); a.status != http.StatusUnauthorized {
-				c.t.Errorf("%s as %q: %d %s", path, login, a.status, a.body)
-			}
+	for _, try := range []struct{ user, password, method, path string }{
+		{c.target.User, "wrong", http.MethodPost, "/rest/run_service"},
+		{"e2e-nobody", "wrong", http.MethodPost, "/rest/run_service"},
+		{"", "", http.MethodGet, "/rest/instance/device/e2e-sync-R1"},
+		{"e2e-nobody", "wrong", http.MethodGet, "/drover/v1/runs"},
+	} {
+		if a := c.callAs(try.user, try.password, try.method, try.path, object{"name": "e2e-sync"}); a.status != http.StatusUnauthorized {
+			c.t.Errorf("%s %s as %q: %d %s", try.method, try.path, try.user, a.status, a.body)
 		}
 	}
 }
@@ -195,7 +199,7 @@ func badInput(c client) {
 		want         int
 	}{
 		{http.MethodPost, "/rest/run_service", []int{1}, http.StatusBadRequest},
-		{http.MethodPost, "/rest/run_service", object{"name": 5}, http.StatusBadRequest},
+		{http.MethodPost, "/rest/run_service", object{"devices": []string{"e2e-sync-R1"}}, http.StatusBadRequest},
 		{http.MethodPost, "/rest/run_service", object{"name": "e2e-no such service"}, http.StatusForbidden},
 		{http.MethodGet, "/rest/run_service", nil, http.StatusNotFound},
 		{http.MethodGet, "/rest/no/such/path", nil, http.StatusNotFound},
