@@ -2,6 +2,7 @@ package executor
 
 import (
 	"context"
+	"log/slog"
 	"time"
 
 	"drover/internal/job"
@@ -86,10 +87,19 @@ func (d *deviceCall) end(ctx context.Context, r job.Result) (time.Duration, bool
 	if job.CodeOf(err) == job.Conflict {
 		return 0, true, d.reload(ctx)
 	}
-	if err == nil && d.Recorded != nil {
-		d.Recorded(r, 0)
+	if err == nil {
+		d.logResult(ctx, r, 0)
 	}
 	return 0, false, err
+}
+
+func (d *deviceCall) logResult(ctx context.Context, r job.Result, took time.Duration) {
+	level := slog.LevelInfo
+	if r.Status == job.ResultSucceeded {
+		level = slog.LevelDebug
+	}
+	d.Log.LogAttrs(ctx, level, "device done", slog.String("device", r.Device), slog.String("status", string(r.Status)),
+		slog.String("reason", r.Reason), slog.Int("attempts", r.Attempts), slog.Duration("took", took))
 }
 
 // reload reads the device's row after a conflict.
@@ -297,8 +307,8 @@ func (d *deviceCall) record(ctx context.Context, r job.Result, took time.Duratio
 	if err != nil {
 		return d.dropped(ctx, err)
 	}
-	if d.Recorded != nil && r.Status.Terminal() {
-		d.Recorded(r, took)
+	if r.Status.Terminal() {
+		d.logResult(ctx, r, took)
 	}
 	return nil
 }

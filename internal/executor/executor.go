@@ -80,6 +80,9 @@ type Unit struct {
 	Work func(ctx context.Context, index int) (Work, error)
 	// Spacing is the wait after this call when nothing says how long to wait.
 	Spacing time.Duration
+	// Log gets a line for each result (Debug for success, Info otherwise)
+	// and for what went wrong here. It names the run. Nil: nothing is logged.
+	Log *slog.Logger
 }
 
 // Outcome is what a call came to. With Again some device of the unit is not done
@@ -93,7 +96,6 @@ type Outcome struct {
 type Config struct {
 	Dialer device.Dialer
 	Clock  func() time.Time // nil: time.Now
-	Log    *slog.Logger     // nil: nothing is logged
 	// Every is the time between two looks at Control, and between two
 	// writes of followed output, while a command runs; 0: 5 s.
 	Every time.Duration
@@ -102,9 +104,6 @@ type Config struct {
 	// HeldWait is the longest wait between two attempts that is held in
 	// the call; 0: 30 s.
 	HeldWait time.Duration
-	// Recorded, when not nil, is told of every terminal result that was
-	// written, and how long the last attempt took. It must not block.
-	Recorded func(r job.Result, took time.Duration)
 }
 
 // Executor is safe for use by many goroutines at once.
@@ -122,9 +121,6 @@ const (
 func New(c Config) *Executor {
 	if c.Clock == nil {
 		c.Clock = time.Now
-	}
-	if c.Log == nil {
-		c.Log = slog.New(slog.DiscardHandler)
 	}
 	if c.Every == 0 {
 		c.Every = 5 * time.Second
@@ -151,6 +147,9 @@ func New(c Config) *Executor {
 // An error means that the ledger failed or that the process stops; it says
 // nothing about devices.
 func (x *Executor) Execute(ctx context.Context, u Unit) (Outcome, error) {
+	if u.Log == nil {
+		u.Log = discard
+	}
 	c := &call{Executor: x, Unit: u}
 	var out Outcome
 	for i := u.First; i < u.End; i++ {
@@ -168,6 +167,8 @@ func (x *Executor) Execute(ctx context.Context, u Unit) (Outcome, error) {
 	}
 	return out, nil
 }
+
+var discard = slog.New(slog.DiscardHandler)
 
 // call is the state of one Execute.
 type call struct {

@@ -137,7 +137,7 @@ func work(l job.Limits) func(context.Context, int) (Work, error) {
 }
 
 func unit(m *memory, devices int, l job.Limits) Unit {
-	return Unit{Ledger: m, Owner: "me", First: 0, End: devices, Spacing: 20 * time.Second, Work: work(l),
+	return Unit{Ledger: m, Owner: "me", First: 0, End: devices, Spacing: 20 * time.Second, Work: work(l), Log: discard,
 		Control: Control{Deadline: m.control.Deadline, Canceled: m.control.Canceled, Read: time.Now()}}
 }
 

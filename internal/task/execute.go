@@ -61,6 +61,7 @@ func (f *Functions) execute(ctx context.Context, in UnitRef) (Executed, error) {
 		End:     end,
 		Work:    w.work,
 		Spacing: planner.Spacing(in.Round),
+		Log:     f.log(in.Tenant, in.Run).With("unit", in.Unit),
 	})
 	if err != nil {
 		return out, err

@@ -54,8 +54,12 @@ func TestCancel_WhileCommandsRun(t *testing.T) {
 			if out, err := f.Finish(t.Context(), ref); err != nil || out.Settled {
 				t.Fatalf("settled under two live claims: %+v, %v", out, err)
 			}
-			if run := l.stored(ref); run.Reason != job.ReasonCanceling || !run.Due.After(l.now()) {
-				t.Errorf("%s %q due %s", run.Status, run.Reason, run.Due)
+			waiting := l.stored(ref)
+			if waiting.Reason != job.ReasonCanceling || !waiting.Due.After(l.now()) {
+				t.Errorf("%s %q due %s", waiting.Status, waiting.Reason, waiting.Due)
+			}
+			if _, err := f.Finish(t.Context(), ref); err != nil || l.stored(ref).Rev != waiting.Rev {
+				t.Errorf("asked again, the run was written again; %v", err)
 			}
 			if c.context {
 				cancel()

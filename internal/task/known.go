@@ -110,10 +110,20 @@ func (f *Functions) load(ctx context.Context, id runID) (*knownRun, error) {
 		}
 		j.Body, j.Payload = spec.Body, spec.Payload
 	}
+	j.Limits = bounded(j.Limits)
 	return &knownRun{
 		id: id, job: j, total: run.Total, perUnit: max(1, run.DevicesPerUnit),
 		chunks: map[int][]job.Target{}, logins: map[int64]*login{}, jumps: map[int64]*jumpHost{}, redactors: map[[2]int64]*executor.Redactor{},
 	}, nil
+}
+
+// bounded gives an attempt the default time limit where there is none: claims
+// and deadlines are computed from it.
+func bounded(l job.Limits) job.Limits {
+	if l.Timeout <= 0 {
+		l.Timeout = job.DefaultTimeout
+	}
+	return l
 }
 
 // codeForSpec keeps a missing object from looking like a missing run.

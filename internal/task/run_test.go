@@ -262,6 +262,15 @@ func TestPlan_TooLateToStart(t *testing.T) {
 	}
 }
 
+// Owners are compared to tell one's own claim from another's.
+func TestNew_OwnersDiffer(t *testing.T) {
+	one, _ := New(Config{}).enter(runID{})
+	two, _ := New(Config{}).enter(runID{})
+	if one == two {
+		t.Errorf("two processes are both %q", one)
+	}
+}
+
 func TestMaps_AreThePlanners(t *testing.T) {
 	for want, m := range map[string]planner.Map{MapNone: planner.None, MapInline: planner.Inline, MapExpress: planner.Express, MapStandard: planner.Standard} {
 		if string(m) != want {

@@ -10,6 +10,7 @@ package task
 
 import (
 	"context"
+	"crypto/rand"
 	"log/slog"
 	"sync"
 	"time"
@@ -36,7 +37,8 @@ type Config struct {
 	Clock  func() time.Time // nil: time.Now
 	Log    *slog.Logger     // nil: nothing is logged
 
-	// Owner names this process, differently from all that were before it.
+	// Owner names this process, differently from all others there are and
+	// were; "": a name is made up.
 	Owner string
 	// SoleOwner says that this process is the only one: a claim of another
 	// owner is dead, and what runs here is all that runs.
@@ -100,12 +102,15 @@ func New(c Config) *Functions {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
+	if c.Owner == "" {
+		c.Owner = rand.Text()
+	}
 	if c.Limits.Slack == 0 {
 		c.Limits.Slack = defaultSlack
 	}
 	return &Functions{
 		cfg:   c,
-		exec:  executor.New(executor.Config{Dialer: c.Dialer, Clock: c.Clock, Log: c.Log, Every: c.Every, HeldWait: heldWait}),
+		exec:  executor.New(executor.Config{Dialer: c.Dialer, Clock: c.Clock, Every: c.Every, HeldWait: heldWait}),
 		calls: map[string]runID{},
 		busy:  map[runID]int{},
 	}
@@ -142,7 +147,7 @@ func (f *Functions) plan(ctx context.Context, in RunRef) (Planned, error) {
 		if run.Status != job.Queued && run.Status != job.Running {
 			return Planned{}, job.Errorf(job.Invalid, "run %s is %s", run.ID, run.Status)
 		}
-		out := planner.Plan(planner.Input{Devices: run.Total, Limits: j.Limits, Now: now, Deployment: planner.Deployment{
+		out := planner.Plan(planner.Input{Devices: run.Total, Limits: bounded(j.Limits), Now: now, Deployment: planner.Deployment{
 			Concurrency: f.cfg.Limits.Concurrency, Invocation: f.cfg.Limits.Invocation, HeldWait: heldWait, Throttled: f.cfg.Limits.Throttled,
 		}})
 		if run.Started == nil {
