@@ -162,7 +162,7 @@ func TestOpen_RefusesDamagedFiles(t *testing.T) {
 // error but Corrupt.
 func TestDamagedPages_AreCorruptAndNeverACrash(t *testing.T) {
 	whole := filepath.Join(t.TempDir(), "whole.db")
-	fill(t, whole, 200)
+	fill(t, whole, 80)
 	good, err := os.ReadFile(whole)
 	if err != nil {
 		t.Fatal(err)
@@ -237,7 +237,7 @@ func useEverything(t *testing.T, path string) error {
 			t.Fatalf("%s: a row of %d bytes was made up", path, len(r.Value))
 		}
 	}
-	for i := 0; i < 200; i += 20 {
+	for i := 0; i < 80; i += 20 {
 		_, err = s.Get(t.Context(), rowOf(i, 0).Key)
 		note("Get", err)
 		_, err = s.Put(t.Context(), rowOf(i, 50), store.Always())

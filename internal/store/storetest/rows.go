@@ -117,6 +117,9 @@ var rowLaws = []law{
 	}},
 	{"Values_AreCopies", func(e *env) {
 		k := key("p", "a")
+		for i := range 20 { // media treat a handful of small rows apart
+			e.put(key("other", string(rune('a'+i))), strings.Repeat("x", 2000))
+		}
 		in := []byte("before")
 		e.putRow(store.Row{Key: k, Value: in}, store.Always())
 		copy(in, "XXXXXX")
