@@ -61,7 +61,7 @@ type Config struct {
 	// is asked whether it is still there; three unanswered questions, one
 	// such interval apart, lose the connection. 15 s; negative: never asked.
 	KeepAlive time.Duration
-	// KillTimeout bounds the work of killing one command; 10 s.
+	// KillTimeout bounds the work of killing one command; 12 s.
 	KillTimeout time.Duration
 	// NewConnsPerSecond limits new TCP connections, jump hosts included; 0: no limit.
 	NewConnsPerSecond float64
@@ -98,7 +98,7 @@ func New(c Config) *Dialer {
 		c.KeepAlive = 15 * time.Second
 	}
 	if c.KillTimeout <= 0 {
-		c.KillTimeout = 10 * time.Second
+		c.KillTimeout = 12 * time.Second
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)

@@ -88,36 +88,38 @@ func (r *running) await(ctx context.Context, most time.Duration) {
 }
 
 // killGroup kills a process group as the user who started it, through another
-// channel or, when the server grants no second one, another connection. gone
-// means that the device looked and found nothing left, found that there was
-// something to kill.
+// channel or, when that does not come to a good end (no second session is
+// granted, no answer), through another connection. gone means that the device
+// looked and found nothing left, found that there was something to kill.
 func (s *session) killGroup(ctx context.Context, cmd *device.Command, where place) (gone, found bool) {
-	gone, found, started := s.tryKill(ctx, cmd, where)
-	if started || ctx.Err() != nil {
+	first, cancel := context.WithTimeout(ctx, s.dialer.conf.KillTimeout/2)
+	gone, found = s.tryKill(first, cmd, where)
+	cancel()
+	if gone || ctx.Err() != nil {
 		return gone, found
 	}
 	other, err := s.dialer.Dial(ctx, s.to)
 	if err != nil {
-		return false, false
+		return false, found
 	}
 	defer func() { _ = other.Close() }()
-	gone, found, _ = other.(*session).tryKill(ctx, cmd, where)
-	return gone, found
+	gone, again := other.(*session).tryKill(ctx, cmd, where)
+	return gone, found || again
 }
 
-func (s *session) tryKill(ctx context.Context, cmd *device.Command, where place) (gone, found, started bool) {
+func (s *session) tryKill(ctx context.Context, cmd *device.Command, where place) (gone, found bool) {
 	nonce := newNonce()
 	stage := fmt.Sprintf("sh -c %s drover-kill %d %d %s", quote(killStage), where.group, where.session, nonce)
 	killer := &device.Command{Become: cmd.Become, BecomePassword: cmd.BecomePassword, OutputLimit: 4 << 10}
 	line, err := launch(killer.Become, nonce, stage)
 	if err != nil {
-		return false, false, true
+		return false, false
 	}
 	r := newRunning(s, killer, newHead(nonce, killer.Become))
-	// The guard of start closes the connection when time is up; by then
-	// there is nothing left to lose on it.
+	// The guard of start closes the connection when time is up: one on which
+	// no channel can be opened is of no more use.
 	if r.start(ctx, line) != nil {
-		return false, false, false
+		return false, false
 	}
 	defer func() { _ = r.ch.Close() }()
 	answered := false
@@ -126,7 +128,7 @@ func (s *session) tryKill(ctx context.Context, cmd *device.Command, where place)
 		prompts := r.head.prompts
 		r.mu.Unlock()
 		if prompts > 1 {
-			return false, false, true
+			return false, false
 		}
 		if prompts == 1 && !answered && killer.Become != (job.Become{}) {
 			answered = true
@@ -141,20 +143,20 @@ func (s *session) tryKill(ctx context.Context, cmd *device.Command, where place)
 		case <-r.over:
 			return parseGone(string(r.exit().Stdout), nonce)
 		case <-ctx.Done():
-			return false, false, true
+			return false, false
 		}
 	}
 }
 
 // parseGone looks for the line by which killStage says that nothing is left.
-func parseGone(out, nonce string) (gone, found, started bool) {
+func parseGone(out, nonce string) (gone, found bool) {
 	for line := range strings.Lines(out) {
 		switch strings.TrimSuffix(line, "\n") {
 		case "drover-gone " + nonce + " 0":
-			return true, false, true
+			return true, false
 		case "drover-gone " + nonce + " 1":
-			return true, true, true
+			return true, true
 		}
 	}
-	return false, false, true
+	return false, false
 }

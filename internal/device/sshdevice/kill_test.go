@@ -35,8 +35,7 @@ func TestKillStage_TellsWhatIsLeft(t *testing.T) {
 			kill := func() (gone, found bool) {
 				args := append(shell[1:len(shell):len(shell)], "-c", killStage, "drover-kill", fmt.Sprint(group), fmt.Sprint(group), testNonce)
 				out, _ := exec.Command(shell[0], args...).Output()
-				gone, found, _ = parseGone(string(out), testNonce)
-				return gone, found
+				return parseGone(string(out), testNonce)
 			}
 			gone, found := kill() // the victim is our child: it stays a zombie, which is not alive
 			if !gone || !found {
@@ -68,22 +67,22 @@ func TestKillStage_DoesNotClaimWhatItMayNotKill(t *testing.T) {
 	killer := exec.Command("sh", "-c", killStage, "drover-kill", fmt.Sprint(group), fmt.Sprint(group), testNonce)
 	killer.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
 	out, err := killer.Output()
-	if gone, _, _ := parseGone(string(out), testNonce); gone || err == nil {
+	if gone, _ := parseGone(string(out), testNonce); gone || err == nil {
 		t.Errorf("claims that a process is gone that lives: %q", out)
 	}
 }
 
 func TestParseGone(t *testing.T) {
-	for out, want := range map[string][3]bool{
-		"":                                  {false, false, true},
-		"drover-gone " + testNonce + " 0\n": {true, false, true},
-		"motd\ndrover-gone " + testNonce + " 1\n": {true, true, true},
-		"drover-gone other 1\n":                   {false, false, true},
-		"drover-gone " + testNonce + " 10\n":      {false, false, true},
+	for out, want := range map[string][2]bool{
+		"":                                  {false, false},
+		"drover-gone " + testNonce + " 0\n": {true, false},
+		"motd\ndrover-gone " + testNonce + " 1\n": {true, true},
+		"drover-gone other 1\n":                   {false, false},
+		"drover-gone " + testNonce + " 10\n":      {false, false},
 	} {
-		gone, found, started := parseGone(out, testNonce)
-		if [3]bool{gone, found, started} != want {
-			t.Errorf("%q: %v %v %v", out, gone, found, started)
+		gone, found := parseGone(out, testNonce)
+		if [2]bool{gone, found} != want {
+			t.Errorf("%q: gone %v, found %v", out, gone, found)
 		}
 	}
 }
