@@ -277,37 +277,51 @@ func (s *Store) RunAndJob(ctx context.Context, tenant, id string) (job.Run, job.
 	return r, j, err
 }
 
-// RunAndDevices returns a run and those of the devices that exist, by one
-// batch read: what an executor needs to begin a unit once it knows the job.
-func (s *Store) RunAndDevices(ctx context.Context, tenant, id string, ids []int64) (job.Run, map[int64]job.Device, error) {
-	keys := make([]Key, 0, len(ids)+1)
+// UnitRows are what an executor reads of a unit.
+type UnitRows struct {
+	Run     job.Run
+	Devices map[int64]job.Device // those that exist
+	// HostKeys are the keys pinned for the devices; "" where none is.
+	HostKeys map[int64]string
+}
+
+// UnitRows returns a run, those of the devices that exist and their pinned host
+// keys, by one batch read (for up to 49 devices): what an executor needs to begin a
+// unit once it knows the job.
+func (s *Store) UnitRows(ctx context.Context, tenant, id string, ids []int64) (UnitRows, error) {
+	u := UnitRows{Devices: make(map[int64]job.Device, len(ids)), HostKeys: make(map[int64]string, len(ids))}
+	keys := make([]Key, 0, 2*len(ids)+1)
 	keys = append(keys, runKey(tenant, id))
 	for _, d := range ids {
-		keys = append(keys, devices.key(tenant, d))
+		keys = append(keys, devices.key(tenant, d), hostKeyKey(tenant, d))
 	}
 	rows, err := s.getAll(ctx, keys)
 	if err != nil {
-		return job.Run{}, nil, err
+		return u, err
 	}
 	row, ok := rows[keys[0]]
 	if !ok {
-		return job.Run{}, nil, noRun(id)
+		return u, noRun(id)
 	}
-	r, err := decodeRun(row)
-	if err != nil {
-		return job.Run{}, nil, err
+	if u.Run, err = decodeRun(row); err != nil {
+		return u, err
 	}
-	found := make(map[int64]job.Device, len(ids))
-	for _, k := range keys[1:] {
-		if row, ok := rows[k]; ok {
-			d, err := devices.decode(row)
-			if err != nil {
-				return job.Run{}, nil, err
+	for _, d := range ids {
+		if row, ok := rows[devices.key(tenant, d)]; ok {
+			if u.Devices[d], err = devices.decode(row); err != nil {
+				return u, err
 			}
-			found[d.ID] = d
+		}
+		u.HostKeys[d] = ""
+		if row, ok := rows[hostKeyKey(tenant, d)]; ok {
+			k, err := decode[job.HostKey](row)
+			if err != nil {
+				return u, err
+			}
+			u.HostKeys[d] = k.Key
 		}
 	}
-	return r, found, nil
+	return u, nil
 }
 
 // RunByCreated returns the run that was created at a moment; see job.Run.Created.

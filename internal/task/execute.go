@@ -48,11 +48,12 @@ func (f *Functions) execute(ctx context.Context, in UnitRef) (Executed, error) {
 	for i, t := range targets {
 		ids[i] = t.ID
 	}
-	run, devices, err := f.cfg.Store.RunAndDevices(ctx, in.Tenant, in.Run, ids)
+	rows, err := f.cfg.Store.UnitRows(ctx, in.Tenant, in.Run, ids)
 	if err != nil {
 		return out, err
 	}
-	w := &unitWork{f: f, known: known, first: first, targets: targets, devices: devices}
+	run := rows.Run
+	w := &unitWork{f: f, known: known, first: first, targets: targets, devices: rows.Devices, pins: &pins{f, in.Tenant, rows.HostKeys}}
 	done, err := f.exec.Execute(ctx, executor.Unit{
 		Ledger:  &ledger{f: f, run: run},
 		Owner:   owner,

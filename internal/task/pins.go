@@ -14,10 +14,18 @@ import (
 type pins struct {
 	f      *Functions
 	tenant string
+	// read are keys as they were read with the unit, "" for none. Each
+	// serves one connection: a further attempt looks again, because
+	// somebody may have accepted another key meanwhile.
+	read map[int64]string
 }
 
 // Pinned implements device.Pins.
 func (p *pins) Pinned(ctx context.Context, id int64) (string, error) {
+	if key, ok := p.read[id]; ok {
+		delete(p.read, id)
+		return key, nil
+	}
 	k, err := p.f.cfg.Store.HostKey(ctx, p.tenant, id)
 	if job.CodeOf(err) == job.NotFound {
 		return "", nil

@@ -18,6 +18,7 @@ type unitWork struct {
 	first   int
 	targets []job.Target
 	devices map[int64]job.Device
+	pins    *pins
 }
 
 func (u *unitWork) work(ctx context.Context, index int) (executor.Work, error) {
@@ -38,6 +39,7 @@ func (u *unitWork) work(ctx context.Context, index int) (executor.Work, error) {
 		return w, nil
 	}
 	w.Endpoint, w.BecomePassword, w.Redact = way.to, way.become, way.redact
+	w.Endpoint.Pins = u.pins
 	w.Script = func(ctx context.Context) (string, error) {
 		return render.Template(ctx, j.Body, render.Env{
 			Device:  &d,
@@ -97,7 +99,7 @@ func (k *knownRun) way(ctx context.Context, f *Functions, d job.Device) (way, er
 func (f *Functions) endpoint(d job.Device, auth device.Auth) device.Endpoint {
 	return device.Endpoint{
 		Name: d.Name, Address: d.Address, Port: d.Port, Platform: d.Platform, Auth: auth,
-		HostKey: d.HostKey, Pins: &pins{f, d.Tenant}, DeviceID: d.ID, Legacy: d.LegacyAlgorithms,
+		HostKey: d.HostKey, Pins: &pins{f: f, tenant: d.Tenant}, DeviceID: d.ID, Legacy: d.LegacyAlgorithms,
 	}
 }
 
