@@ -4,7 +4,7 @@
 //	CDK_OUTDIR=cdk.out go run ./infra
 //
 // It takes the built functions from the folder in DROVER_FUNCTIONS (default
-// build/functions, one folder with a bootstrap for each) and the context value
+// build/functions-arm64, one folder with a bootstrap for each) and the context value
 // "arch": arm64 (default) or x86_64, which the functions must be built for.
 package main
 
@@ -20,7 +20,7 @@ func main() {
 	defer jsii.Close()
 	dir := os.Getenv("DROVER_FUNCTIONS")
 	if dir == "" {
-		dir = "build/functions"
+		dir = "build/functions-arm64"
 	}
 	for _, f := range functions() {
 		if _, err := os.Stat(bootstrap(dir, f.name)); err != nil {

@@ -278,7 +278,7 @@ func (s *stack) addMachine(built map[string]awslambda.Function) {
 			"logs:GetLogDelivery", "logs:ListLogDeliveries", "logs:PutResourcePolicy", "logs:UpdateLogDelivery",
 		}, jsii.String("*")),
 	})
-	m := awsstepfunctions.NewCfnStateMachine(s.cdk, jsii.String("Run"), &awsstepfunctions.CfnStateMachineProps{
+	awsstepfunctions.NewCfnStateMachine(s.cdk, jsii.String("Run"), &awsstepfunctions.CfnStateMachineProps{
 		StateMachineName:        s.machine.name,
 		StateMachineType:        jsii.String("STANDARD"),
 		RoleArn:                 role.RoleArn(),
@@ -291,7 +291,6 @@ func (s *stack) addMachine(built map[string]awslambda.Function) {
 			}},
 		},
 	})
-	m.Node().AddDependency(role)
 }
 
 // rest is the pattern of the route table for "all that remains".

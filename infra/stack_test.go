@@ -46,7 +46,7 @@ func synth(t *testing.T, arch string) object {
 			t.Fatal(err)
 		}
 	}
-	t.Setenv("JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION", "1")
+	t.Setenv("JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION", "20")
 	out := filepath.Join(dir, "cdk.out")
 	app := awscdk.NewApp(&awscdk.AppProps{AnalyticsReporting: jsii.Bool(false), Outdir: &out, Context: &map[string]any{"arch": arch}})
 	newStack(app, "Drover", dir)

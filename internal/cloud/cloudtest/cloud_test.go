@@ -4,7 +4,10 @@ package cloudtest
 
 import (
 	"context"
+	"encoding/base64"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"net/url"
 	"os"
 	"os/exec"
@@ -12,6 +15,11 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	dynamotypes "github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/aws-sdk-go-v2/service/sfn"
 
 	"drover/internal/e2etest"
 	"drover/internal/secret"
@@ -50,6 +58,64 @@ func TestCloud(t *testing.T) {
 		URL: endpoint, Host: id + ".execute-api.localhost:" + emulator.Port(),
 		User: "admin", Password: password, Settle: 150 * time.Second,
 	})
+	leaks(t, Config(endpoint), d.Outputs, append(e2etest.Canaries(), password))
+}
+
+// leaks looks for secrets where anybody but their sealer could see them: in the
+// table, and in the inputs and histories of the executions, which must hold the
+// names of tenant and run and nothing that grows.
+func leaks(t *testing.T, cfg aws.Config, outputs map[string]string, canaries []string) {
+	ctx := t.Context()
+	check := func(where string, v any) {
+		text := fmt.Sprintf("%+v", v)
+		if b, err := json.Marshal(v); err == nil {
+			text += string(b)
+		}
+		for _, c := range canaries {
+			if strings.Contains(text, c) || strings.Contains(text, base64.StdEncoding.EncodeToString([]byte(c))) {
+				t.Errorf("%s holds the secret %s", where, c)
+			}
+		}
+	}
+	rows := 0
+	table := dynamodb.NewScanPaginator(dynamodb.NewFromConfig(cfg), &dynamodb.ScanInput{TableName: aws.String(outputs["TableName"])})
+	for table.HasMorePages() {
+		page, err := table.NextPage(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, item := range page.Items {
+			rows++
+			for _, v := range item {
+				if b, ok := v.(*dynamotypes.AttributeValueMemberB); ok {
+					check("a row", string(b.Value))
+				}
+			}
+		}
+	}
+	client := sfn.NewFromConfig(cfg)
+	executions, err := client.ListExecutions(ctx, &sfn.ListExecutionsInput{StateMachineArn: aws.String(outputs["StateMachineArn"])})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range executions.Executions {
+		d, err := client.DescribeExecution(ctx, &sfn.DescribeExecutionInput{ExecutionArn: e.ExecutionArn})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := fmt.Sprintf(`{"tenant":"default","run":%q}`, *e.Name); aws.ToString(d.Input) != want {
+			t.Errorf("the input of %s is %s", *e.Name, aws.ToString(d.Input))
+		}
+		history, err := client.GetExecutionHistory(ctx, &sfn.GetExecutionHistoryInput{ExecutionArn: e.ExecutionArn, IncludeExecutionData: aws.Bool(true)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		check("the history of "+*e.Name, history.Events)
+	}
+	t.Logf("%d rows, %d executions", rows, len(executions.Executions))
+	if rows == 0 || len(executions.Executions) == 0 {
+		t.Error("nothing to look at")
+	}
 }
 
 // maxPackage is the design's limit of a function's package.
