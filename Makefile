@@ -11,10 +11,6 @@ export DROVER_CACHE := $(CACHE)
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -X main.version=$(VERSION)
 
-# The race detector needs a C compiler.
-RACE := $(shell command -v cc >/dev/null 2>&1 && echo -race)
-TESTFLAGS := $(RACE) -shuffle=on -count=1 -timeout=20m
-
 .PHONY: help
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -34,12 +30,7 @@ run: build ## the one process, its data in ./data, on 127.0.0.1:8080
 
 .PHONY: test
 test: ## everything that this machine can run; what it cannot is listed by name
-ifeq ($(RACE),)
-	@echo "no C compiler: the race detector is off"
-	@test "$${CI:-}" != true || { echo "CI=true needs the race detector"; exit 1; }
-endif
-	@go build -o bin/testreport ./scripts/testreport
-	@go test -json $(TESTFLAGS) ./... | bin/testreport -allow 'Python 3.13'
+	@scripts/test
 
 .PHONY: test-cloud
 test-cloud: ## deploy the synthesised template into an emulator and run the end-to-end cases there
