@@ -222,6 +222,18 @@ func TestEdge_LogsWhoAndWhatButNoSecrets(t *testing.T) {
 	}
 }
 
+func TestEdge_CleansThePathAndKeepsTheBody(t *testing.T) {
+	h := edge(io.Discard, false).Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		b, err := api.ReadBody(r)
+		_, _ = io.WriteString(w, r.Method+" "+r.URL.EscapedPath()+"?"+r.URL.RawQuery+" "+string(b)+" "+string(job.CodeOf(err)))
+	}))
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest("POST", "//rest/x/../a%2Fb/./c?q=1", strings.NewReader("body")))
+	if got := w.Body.String(); got != "POST /rest/a%2Fb/c?q=1 body " {
+		t.Errorf("got %q", got)
+	}
+}
+
 func TestEdge_DoesNotBelieveForwardedUnlessTold(t *testing.T) {
 	h := edge(io.Discard, false).Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, api.Address(r.Context())+" "+api.RequestID(r.Context()))
