@@ -357,7 +357,9 @@ func TestChecklist_SyncGoesOnWithoutItsCaller(t *testing.T) {
 	}()
 	s.Eventually("the command runs", func() bool { return s.Fleet.Devices[0].Running() == 1 })
 	cancel()
-	<-over
+	if a := <-over; a.Status != 499 {
+		t.Errorf("the log says %d", a.Status)
+	}
 	s.Eventually("the run is over", func() bool {
 		return s.Fleet.Devices[0].Running() == 0 && s.Fleet.Devices[0].Count() == 1
 	})

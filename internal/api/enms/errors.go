@@ -1,6 +1,8 @@
 package enms
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net/http"
 
@@ -35,13 +37,19 @@ var fixedWords = map[int]string{
 	http.StatusInternalServerError: "Internal Server Error.",
 }
 
+// statusHungUp is for the log: the caller is gone, and no answer reaches it.
+const statusHungUp = 499
+
 // fail writes the answer to an error and logs it when it is ours.
 func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	status, ok := statuses[job.CodeOf(err)]
-	if !ok {
+	switch {
+	case errors.Is(r.Context().Err(), context.Canceled):
+		status = statusHungUp
+	case !ok:
 		status = http.StatusInternalServerError
 	}
-	if status >= http.StatusInternalServerError && r.Context().Err() == nil {
+	if status >= http.StatusInternalServerError {
 		s.Log.ErrorContext(r.Context(), "request failed", "family", "enms", "path", r.URL.Path, "err", err)
 	}
 	writeAlert(w, status, job.MessageOf(err))

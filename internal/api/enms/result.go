@@ -54,7 +54,7 @@ func (s *server) read(ctx context.Context, p job.Principal, run job.Run) (*answe
 			failure = append(failure, r.Device)
 		}
 		if !neverStarted(r) {
-			a.devices[r.Device] = a.device(r)
+			a.devices[r.Device] = a.device(r, run.Ended)
 		}
 	}, func() { a.texts.Cut(2 * api.MaxAnswer) })
 	if err != nil {
@@ -94,13 +94,14 @@ func neverStarted(r job.Result) bool {
 	return r.Status == job.ResultPending || r.Status == job.ResultCanceled && r.Started == nil
 }
 
-// device is the entry of one device.
-func (a *answer) device(r job.Result) map[string]any {
+// device is the entry of one device. One that was never reached is dated by
+// the end of the run.
+func (a *answer) device(r job.Result, ended *time.Time) map[string]any {
 	entry := map[string]any{
 		"device_target": r.Device, "success": r.Status == job.ResultSucceeded,
 		"duration": duration(between(r.Started, r.Ended)),
 	}
-	if at := firstTime(r.Ended, r.Started); at != nil {
+	if at := firstTime(r.Ended, r.Started, ended); at != nil {
 		entry["runtime"] = runtime(*at)
 	}
 	if r.Exit != nil {
