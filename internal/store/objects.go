@@ -101,7 +101,11 @@ func (k kind[T]) byName(ctx context.Context, s *Store, tenant, name string) (T, 
 	if err != nil {
 		return zero, err
 	}
-	return k.byID(ctx, s, tenant, id)
+	v, err := k.byID(ctx, s, tenant, id)
+	if job.CodeOf(err) == job.NotFound || err == nil && k.meta(&v).Name != name {
+		return zero, k.missing(strconv.Quote(name))
+	}
+	return v, err
 }
 
 // idsByName returns the ids of those names that exist.

@@ -60,17 +60,21 @@ func (s *Store) PutResult(ctx context.Context, run job.Run, r job.Result) (strin
 
 // Results returns the stored results of devices with index from or higher, at
 // most limit, in order of index (and step). Devices that were never claimed
-// have none. Outputs are packed as they were stored.
+// have none. Outputs are packed as they were stored. Fewer than limit does not
+// mean that there are no more; none does.
 func (s *Store) Results(ctx context.Context, run job.Run, from, limit int) ([]job.Result, error) {
 	if limit <= 0 || limit > MaxPageRows {
 		limit = MaxPageRows
 	}
+	shards := max(1, run.Shards)
+	// Neighbours lie in different shards: each holds about its share.
+	share := (limit+shards-1)/shards + 1
 	var all []job.Result
 	// A shard that stopped short (page size) bounds what is known to be
 	// complete: nothing at or after its last index may be returned.
 	bound := -1
-	for shard := range max(1, run.Shards) {
-		page, err := s.d.Query(ctx, Query{Partition: resultPartition(run, shard), From: resultSort(from), Limit: limit})
+	for shard := range shards {
+		page, err := s.d.Query(ctx, Query{Partition: resultPartition(run, shard), From: resultSort(from), Limit: min(share, limit)})
 		if err != nil {
 			return nil, err
 		}

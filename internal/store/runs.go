@@ -78,7 +78,7 @@ type NewRun struct {
 	Audit       job.AuditEntry
 }
 
-// targetChunks splits targets into rows.
+// targetOps splits targets into rows.
 func (s *Store) targetOps(n NewRun) []Op {
 	var ops []Op
 	for i := 0; i < len(n.Targets); i += job.TargetsPerChunk {
@@ -104,8 +104,12 @@ func (s *Store) dataExpiry() time.Time {
 
 const maxRun = 15 * 24 * time.Hour
 
-// inlineChunks is how many target chunks still travel in the run's own group.
-const inlineChunks = 16
+// How many target chunks still travel in the run's own group, and how many bytes
+// of them one group takes. Names decide how large a chunk is.
+const (
+	inlineChunks = 16
+	chunkBytes   = 2 << 20
+)
 
 // CreateRun stores an accepted submit: target chunks first when there are many,
 // then all the rest in one atomic group. It returns the run as stored.
@@ -121,9 +125,9 @@ func (s *Store) CreateRun(ctx context.Context, n NewRun) (run job.Run, replayed 
 		}
 	}
 	chunks := s.targetOps(n)
-	if len(chunks) > inlineChunks {
+	if len(chunks) > inlineChunks || fitting(chunks) < len(chunks) {
 		for len(chunks) > 0 {
-			k := min(len(chunks), MaxAtomic)
+			k := fitting(chunks)
 			if err := s.d.Atomic(ctx, chunks[:k]...); err != nil {
 				return job.Run{}, false, err
 			}
@@ -157,10 +161,26 @@ func (s *Store) CreateRun(ctx context.Context, n NewRun) (run job.Run, replayed 
 	return job.Run{}, false, job.Errorf(job.Exhausted, "no free creation time; try again")
 }
 
+// fitting is how many of the chunks one group takes, at least one.
+func fitting(chunks []Op) int {
+	n, bytes := 0, 0
+	for _, c := range chunks {
+		if bytes += len(c.Row.Value); n == MaxAtomic || n > 0 && bytes > chunkBytes {
+			break
+		}
+		n++
+	}
+	return n
+}
+
 func (s *Store) newRunOps(n NewRun) []Op {
 	r := n.Run
+	var jobExpires time.Time
+	if n.Job.ID == r.ID { // made for this run alone, and goes with it
+		jobExpires = s.dataExpiry()
+	}
 	ops := []Op{
-		{Kind: OpPut, Row: Row{Key: jobKey(r.Tenant, n.Job.ID), Value: encode(n.Job)}, Cond: IfMissing()},
+		{Kind: OpPut, Row: Row{Key: jobKey(r.Tenant, n.Job.ID), Value: encode(n.Job), Expires: jobExpires}, Cond: IfMissing()},
 		{Kind: OpPut, Row: Row{Key: runKey(r.Tenant, r.ID), Value: encode(r)}, Cond: IfMissing()},
 		{Kind: OpPut, Row: Row{Key: listKey(r.Tenant, r.Created), Value: encode(listRowOf(r))}, Cond: IfMissing()},
 	}
@@ -184,11 +204,30 @@ func (s *Store) newRunOps(n NewRun) []Op {
 }
 
 func listRowOf(r job.Run) listRow {
-	return listRow{ID: r.ID, Service: r.ServiceName, Status: r.Status}
+	return listRow{ID: r.ID, Service: listed(r.ServiceName), Status: r.Status}
+}
+
+// listedBytes is how much of a service's name a list row holds, as it is
+// encoded there: JSON writes some characters in six bytes.
+const listedBytes = 300
+
+// listed is the beginning of a service's name that a list row holds.
+func listed(name string) string {
+	if len(encode(name)) <= listedBytes {
+		return name
+	}
+	left := listedBytes
+	for i, r := range name {
+		if left -= len(encode(string(r))) - len(`""`); left < 0 {
+			return name[:i]
+		}
+	}
+	return name
 }
 
 // Replayed returns the run that an idempotency key made before; NotFound when
-// there is none, KeyReused when it was another body.
+// there is none, KeyReused when it was another body, Conflict when that run is
+// not kept any more: the key still makes no second one.
 func (s *Store) Replayed(ctx context.Context, tenant string, i Idempotency) (job.Run, error) {
 	row, err := s.get(ctx, i.key(tenant))
 	if err != nil {
@@ -201,7 +240,11 @@ func (s *Store) Replayed(ctx context.Context, tenant string, i Idempotency) (job
 	if string(rec.Body) != string(i.BodyHash[:]) {
 		return job.Run{}, job.Errorf(job.KeyReused, "this Idempotency-Key was used for another request")
 	}
-	return s.Run(ctx, tenant, rec.Run)
+	run, err := s.Run(ctx, tenant, rec.Run)
+	if job.CodeOf(err) == job.NotFound {
+		return run, job.Errorf(job.Conflict, "this Idempotency-Key made the run %s, which is not kept any more", rec.Run)
+	}
+	return run, err
 }
 
 func (s *Store) replay(ctx context.Context, n NewRun) (job.Run, bool, error) {
@@ -352,12 +395,13 @@ func (s *Store) Runs(ctx context.Context, tenant string, q RunQuery) ([]job.Run,
 		return nil, "", err
 	}
 	var keys []Key
+	service := listed(q.Service)
 	for _, row := range page.Rows {
 		l, err := decode[listRow](row)
 		if err != nil {
 			return nil, "", err
 		}
-		if (q.Service == "" || q.Service == l.Service) && (q.Status == "" || q.Status == l.Status) {
+		if (service == "" || service == l.Service) && (q.Status == "" || q.Status == l.Status) {
 			keys = append(keys, runKey(tenant, l.ID))
 		}
 	}
@@ -372,7 +416,9 @@ func (s *Store) Runs(ctx context.Context, tenant string, q RunQuery) ([]job.Run,
 			if err != nil {
 				return nil, "", err
 			}
-			runs = append(runs, r)
+			if q.Service == "" || q.Service == r.ServiceName {
+				runs = append(runs, r)
+			}
 		}
 	}
 	return runs, page.Next, nil
