@@ -121,7 +121,7 @@ var outsideRules = []outside{
 // vendorWords may stand only in their vendor's packages, in the wiring that
 // names them, and in the route table.
 var vendorWords = map[string][]string{
-	"enms": {"api/enms", "/functions/enms", "standalone", "api", "/infra"},
+	"enms": {"api/enms", "/functions/enms", "standalone", "api", "/infra", "/cmd/drover"},
 }
 
 // forbiddenNames are no names for packages: they say nothing about what is in

@@ -156,7 +156,7 @@ func userOf(u job.User) wireUser { return wireUser{metaOf(u.Meta), u.Tenant, u.R
 
 // page answers with a page of a listing under its name.
 func page[V, W any](c call, name string, read func(ctx context.Context, p job.Principal, q dispatch.Page) ([]V, string, error), to func(V) W) (answer, error) {
-	return c.listing(400, func(limit int, after string) (any, error) {
+	return c.listing(200, func(limit int, after string) (any, error) {
 		vs, next, err := read(c.Context(), c.p, dispatch.Page{Limit: limit, After: after})
 		ws := make([]W, len(vs))
 		for i, v := range vs {

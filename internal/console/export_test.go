@@ -1,0 +1,11 @@
+package console
+
+// Operations lists the operations of the API as "METHOD path" with their query
+// parameters.
+func Operations() map[string][]string {
+	ops := map[string][]string{"GET /healthz": nil, "GET " + prefix + "openapi.json": nil}
+	for _, r := range routes() {
+		ops[r.method+" "+r.path] = r.query
+	}
+	return ops
+}
