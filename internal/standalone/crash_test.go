@@ -170,7 +170,7 @@ func TestCrash_EveryRunEndsAndNoCommandRunsTwice(t *testing.T) {
 func checkRuns(t *testing.T, s *server) {
 	t.Helper()
 	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(100 * time.Millisecond) {
-		page := s.must(s.call("GET", "/drover/v1/runs?limit=1000", nil))
+		page := s.must(s.call("GET", "/drover/v1/runs?limit=200", nil))
 		runs, _ := page["runs"].([]any)
 		if len(runs) != kills {
 			t.Fatalf("%d runs, want %d", len(runs), kills)
@@ -216,7 +216,7 @@ func checkDevices(t *testing.T, s *server, fleet *sshsim.Fleet) {
 		}
 	}
 	unknown, repeated := 0, 0
-	page := s.must(s.call("GET", "/drover/v1/runs?limit=1000", nil))
+	page := s.must(s.call("GET", "/drover/v1/runs?limit=200", nil))
 	byCreated := map[string]int{}
 	for _, r := range page["runs"].([]any) {
 		run := r.(map[string]any)
