@@ -18,7 +18,7 @@ help: ## list the targets
 .PHONY: build
 build: ## build bin/drover
 	@mkdir -p bin
-	go build -trimpath -ldflags '$(LDFLAGS)' -o bin/drover ./cmd/drover
+	@go build -trimpath -ldflags '$(LDFLAGS)' -o bin/drover ./cmd/drover
 
 .PHONY: demo
 demo: build ## start everything, run a service on 25 pretend devices, print the answers

@@ -27,17 +27,36 @@ import (
 const demoDevices = 25
 
 func (p *program) demoCommand() *cobra.Command {
-	var keep bool
+	var keep, devicesOnly bool
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "Show everything on pretend devices, and leave nothing behind",
 		Args:  cobra.NoArgs,
 	}
 	cmd.Flags().BoolVar(&keep, "keep-running", false, "go on serving until interrupted, to play with")
+	cmd.Flags().BoolVar(&devicesOnly, "devices-only", false,
+		"only the pretend devices: 127.1.0.1 to 127.1.0.25, port 2222, user and password \"drover\", until interrupted")
+	cmd.MarkFlagsMutuallyExclusive("keep-running", "devices-only")
 	cmd.RunE = interruptible(failing(exitFailed, func(cmd *cobra.Command, _ []string) error {
+		if devicesOnly {
+			return p.demoOnlyDevices(cmd.Context())
+		}
 		return p.demo(cmd.Context(), keep)
 	}))
 	return cmd
+}
+
+// demoOnlyDevices serves the devices that examples/fleet.yaml describes.
+func (p *program) demoOnlyDevices(ctx context.Context) error {
+	devices, err := sshsim.Start(sshsim.Config{Devices: demoDevices, Address: "127.1.0.1", Port: 2222})
+	if err != nil {
+		return fmt.Errorf("pretend devices: %w", err)
+	}
+	defer func() { _ = devices.Close() }()
+	first, last := devices.Devices[0], devices.Devices[demoDevices-1]
+	p.printf("%d pretend devices at %s to %s, port %d\n", demoDevices, first.Address, last.Address, first.Port)
+	<-ctx.Done()
+	return nil
 }
 
 // demo starts the one process and a fleet, and runs services on it through the
