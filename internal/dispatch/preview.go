@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"context"
+	"sync"
 
 	"drover/internal/inventory"
 	"drover/internal/job"
@@ -48,13 +49,13 @@ func (d *Dispatcher) Preview(ctx context.Context, p job.Principal, sub Submissio
 	if err != nil {
 		return nil, 0, unknown, err
 	}
-	all := func() ([]job.Device, error) {
+	all := sync.OnceValues(func() ([]job.Device, error) {
 		ids := make([]int64, len(targets))
 		for i, t := range targets {
 			ids[i] = t.ID
 		}
 		return d.Store.DevicesByID(ctx, p.Tenant, ids)
-	}
+	})
 	for _, dev := range devs {
 		row := Preview{Device: dev.Name, Address: dev.Address}
 		row.Text, err = render.Template(ctx, svc.Body, render.Env{

@@ -166,6 +166,7 @@ func (d *Dispatcher) unpack(ctx context.Context, rs []job.Result) error {
 		if r.Output.Blob == "" {
 			var err error
 			if r.Output, err = r.Output.Unpack(nil); err != nil {
+				_ = g.Wait() // they write into rs
 				return err
 			}
 			continue
@@ -266,9 +267,13 @@ func (d *Dispatcher) Wait(ctx context.Context, p job.Principal, runID string) (j
 	if d.Local {
 		pause = 2 * time.Second // Notify is what wakes; this is the safety net
 	}
+	var run job.Run
 	for {
 		woken, forget := d.waiter(store.RunRef{Tenant: p.Tenant, Run: runID})
-		run, err := d.Run(ctx, p, runID)
+		now, err := d.Run(ctx, p, runID)
+		if err == nil {
+			run = now
+		}
 		if err != nil || run.Status.Terminal() {
 			forget()
 			return run, err

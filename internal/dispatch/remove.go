@@ -25,10 +25,7 @@ func (d *Dispatcher) DeleteDevice(ctx context.Context, p job.Principal, name str
 	if err != nil {
 		return v, err
 	}
-	if err := d.Store.DeleteDevice(ctx, v.Device); err != nil {
-		return v, err
-	}
-	return v, d.Store.Audit(ctx, d.entry(p, "device.delete", name, ""))
+	return v, d.Store.DeleteDevice(ctx, v.Device, d.entry(p, "device.delete", name, ""))
 }
 
 // DeletePool deletes a pool and returns it as it was. Its static members leave
@@ -44,10 +41,7 @@ func (d *Dispatcher) DeletePool(ctx context.Context, p job.Principal, name strin
 	if _, err := d.setMembers(ctx, p, v.Pool, nil); err != nil {
 		return v, err
 	}
-	if err := d.Store.DeletePool(ctx, v.Pool); err != nil {
-		return v, err
-	}
-	return v, d.Store.Audit(ctx, d.entry(p, "pool.delete", name, ""))
+	return v, d.Store.DeletePool(ctx, v.Pool, d.entry(p, "pool.delete", name, ""))
 }
 
 // DeleteCredential deletes a credential and returns it as it was, without
@@ -79,10 +73,7 @@ func (d *Dispatcher) DeleteCredential(ctx context.Context, p job.Principal, name
 	if err != nil {
 		return v, err
 	}
-	if err := d.Store.DeleteCredential(ctx, c); err != nil {
-		return v, err
-	}
-	return v, d.Store.Audit(ctx, d.entry(p, "credential.delete", name, ""))
+	return v, d.Store.DeleteCredential(ctx, c, d.entry(p, "credential.delete", name, ""))
 }
 
 // DeleteService deletes a service and returns it as it was. Runs that were
@@ -95,10 +86,7 @@ func (d *Dispatcher) DeleteService(ctx context.Context, p job.Principal, name st
 	if err != nil {
 		return v, err
 	}
-	if err := d.Store.DeleteService(ctx, v.Service); err != nil {
-		return v, err
-	}
-	return v, d.Store.Audit(ctx, d.entry(p, "service.delete", name, ""))
+	return v, d.Store.DeleteService(ctx, v.Service, d.entry(p, "service.delete", name, ""))
 }
 
 // DeleteUser deletes a user and returns it as it was. Nobody can delete
@@ -117,9 +105,9 @@ func (d *Dispatcher) DeleteUser(ctx context.Context, p job.Principal, name strin
 	if u.Name == p.Name {
 		return job.User{}, job.Errorf(job.Conflict, "a user cannot delete himself")
 	}
-	if err := d.Store.DeleteUser(ctx, u); err != nil {
+	if err := d.Store.DeleteUser(ctx, u, d.entry(p, "user.delete", name, "")); err != nil {
 		return job.User{}, err
 	}
 	u.PasswordHash = ""
-	return u, d.Store.Audit(ctx, d.entry(p, "user.delete", name, ""))
+	return u, nil
 }

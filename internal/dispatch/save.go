@@ -41,7 +41,9 @@ type saver[I input[T], T any] struct {
 	find  func(ctx context.Context, name string) (T, error)
 	meta  func(*T) *job.Meta
 	apply func(ctx context.Context, in I, base T, create bool, refs inventory.Refs) (T, error)
-	put   func(ctx context.Context, prev, next *T) error
+	put   func(ctx context.Context, prev, next *T, audit ...job.AuditEntry) error
+	// unordered says that ids need not follow the order of the inputs.
+	unordered bool
 	// after runs when the object is stored and reports whether it changed
 	// anything more; may be nil.
 	after func(ctx context.Context, in I, stored T, refs inventory.Refs) (changed bool, err error)
@@ -68,15 +70,17 @@ func saveAll[I input[T], T any](ctx context.Context, d *Dispatcher, p job.Princi
 		if err != nil {
 			return nil, err
 		}
-		ready, later := split(s, inputs, pending, refs)
+		waits := func(r inventory.References) bool { return !refs.Missing(r).Empty() }
+		ready, later := split(s, inputs, pending, waits)
 		if len(ready) == 0 { // nothing left to wait for: let Apply say what is missing
-			ready, later = later[:1], later[1:]
+			ready, later = split(s, inputs, pending, func(inventory.References) bool { return false })
 		}
+		met := meet(ctx, d, p, s, inputs, ready)
 		var g errgroup.Group
 		g.SetLimit(saveWidth)
-		for _, i := range ready {
+		for n, i := range ready {
 			g.Go(func() error {
-				out[i] = saveOne(ctx, d, p, s, inputs[i], refs)
+				out[i] = saveOne(ctx, d, p, s, inputs[i], refs, met[n])
 				return nil
 			})
 		}
@@ -89,12 +93,13 @@ func saveAll[I input[T], T any](ctx context.Context, d *Dispatcher, p job.Princi
 	return out, nil
 }
 
-// split divides pending inputs into those that can be saved now and the rest.
-func split[I input[T], T any](s saver[I, T], inputs []I, pending []int, refs inventory.Refs) (ready, later []int) {
+// split divides pending inputs into those that can be saved now and the rest:
+// those that wait for what they refer to, or for an earlier one of their name.
+func split[I input[T], T any](s saver[I, T], inputs []I, pending []int, waits func(inventory.References) bool) (ready, later []int) {
 	taken := map[string]bool{}
 	for _, i := range pending {
 		name, newName := s.names(inputs[i])
-		wait := taken[name] || newName != nil && taken[*newName] || !refs.Missing(inputs[i].References()).Empty()
+		wait := taken[name] || newName != nil && taken[*newName] || waits(inputs[i].References())
 		taken[name] = true
 		if newName != nil {
 			taken[*newName] = true
@@ -108,66 +113,116 @@ func split[I input[T], T any](s saver[I, T], inputs []I, pending []int, refs inv
 	return ready, later
 }
 
-func saveOne[I input[T], T any](ctx context.Context, d *Dispatcher, p job.Principal, s saver[I, T], in I, refs inventory.Refs) Outcome {
+// met is what an input finds in the store.
+type met[T any] struct {
+	base   T
+	create bool
+	err    error
+}
+
+func look[I input[T], T any](ctx context.Context, p job.Principal, s saver[I, T], name string) (m met[T]) {
+	m.base, m.err = s.find(ctx, name)
+	if m.create = job.CodeOf(m.err) == job.NotFound; m.create {
+		m.err = nil
+		s.meta(&m.base).Tenant = p.Tenant
+	}
+	return m
+}
+
+// meet finds what the inputs change, and reserves ids for what they create:
+// listings are in order of id, and that is the order of the inputs.
+func meet[I input[T], T any](ctx context.Context, d *Dispatcher, p job.Principal, s saver[I, T], inputs []I, ready []int) []met[T] {
+	all := make([]met[T], len(ready))
+	var g errgroup.Group
+	g.SetLimit(saveWidth)
+	for n, i := range ready {
+		g.Go(func() error {
+			name, _ := s.names(inputs[i])
+			all[n] = look(ctx, p, s, name)
+			return nil
+		})
+	}
+	_ = g.Wait()
+	var creates []int
+	for n, m := range all {
+		if m.create && !s.unordered {
+			creates = append(creates, n)
+		}
+	}
+	if len(creates) == 0 {
+		return all
+	}
+	first, err := d.Store.ReserveIDs(ctx, p.Tenant, s.kind, len(creates))
+	for k, n := range creates {
+		all[n].err = err
+		s.meta(&all[n].base).ID = first + int64(k)
+	}
+	return all
+}
+
+// saveTries is how often an input is tried when others write the same object:
+// each failure is somebody else's success.
+const saveTries = 3 * saveWidth
+
+func saveOne[I input[T], T any](ctx context.Context, d *Dispatcher, p job.Principal, s saver[I, T], in I, refs inventory.Refs, m met[T]) Outcome {
 	name, newName := s.names(in)
-	for try := 0; ; try++ {
+	for try := 1; ; try++ {
 		o := Outcome{Name: name}
 		if newName != nil {
 			o.Name = *newName
 		}
-		o.Action, o.Err = saveTry(ctx, d, p, s, in, name, refs)
-		if job.CodeOf(o.Err) != job.Conflict || try == 4 {
+		o.Action, o.Err = saveTry(ctx, d, p, s, in, refs, m)
+		code := job.CodeOf(o.Err)
+		// What another caller has just created is there to be updated.
+		again := code == job.Conflict || code == job.AlreadyExists && m.create
+		if !again || try == saveTries {
 			if o.Err != nil {
 				o.Name = name
 			}
 			return o
 		}
+		m = look(ctx, p, s, name)
 	}
 }
 
-func saveTry[I input[T], T any](ctx context.Context, d *Dispatcher, p job.Principal, s saver[I, T], in I, name string, refs inventory.Refs) (string, error) {
-	base, err := s.find(ctx, name)
-	create := job.CodeOf(err) == job.NotFound
-	if err != nil && !create {
-		return "", err
+func saveTry[I input[T], T any](ctx context.Context, d *Dispatcher, p job.Principal, s saver[I, T], in I, refs inventory.Refs, m met[T]) (string, error) {
+	if m.err != nil {
+		return "", m.err
 	}
-	if create {
-		s.meta(&base).Tenant = p.Tenant
-	}
-	next, err := s.apply(ctx, in, base, create, refs)
+	next, err := s.apply(ctx, in, m.base, m.create, refs)
 	if err != nil {
 		return "", err
 	}
 	action := Unchanged
-	if create || !reflect.DeepEqual(base, next) {
-		action = Updated
-		m := s.meta(&next)
-		m.Updated, m.UpdatedBy = d.Store.Now(), p.Name
-		prev := &base
-		if create {
-			action, prev = Created, nil
-			m.Created, m.CreatedBy = m.Updated, p.Name
-		}
-		if err := s.put(ctx, prev, &next); err != nil {
-			return "", err
-		}
-	}
-	if s.after != nil {
-		changed, err := s.after(ctx, in, next, refs)
-		if err != nil {
-			return "", err
-		}
-		if changed && action == Unchanged {
-			action = Updated
-		}
-	}
-	if action != Unchanged {
+	entry := func() job.AuditEntry {
 		verb := map[string]string{Created: ".create", Updated: ".update"}[action]
-		if err := d.Store.Audit(ctx, d.entry(p, s.kind+verb, s.meta(&next).Name, "")); err != nil {
+		return d.entry(p, s.kind+verb, s.meta(&next).Name, "")
+	}
+	if m.create || !reflect.DeepEqual(m.base, next) {
+		action = Updated
+		to := s.meta(&next)
+		to.Updated, to.UpdatedBy = d.Store.Now(), p.Name
+		prev := &m.base
+		if m.create {
+			action, prev = Created, nil
+			to.Created, to.CreatedBy = to.Updated, p.Name
+		}
+		if err := s.put(ctx, prev, &next, entry()); err != nil {
 			return "", err
 		}
 	}
-	return action, nil
+	if s.after == nil {
+		return action, nil
+	}
+	changed, err := s.after(ctx, in, next, refs)
+	if err != nil {
+		return "", err
+	}
+	if !changed || action != Unchanged {
+		return action, nil
+	}
+	action = Updated
+	return action, d.Store.Audit(ctx, entry())
 }
 
 // refs looks names up.
@@ -308,7 +363,7 @@ func (d *Dispatcher) setMember(ctx context.Context, p job.Principal, device, poo
 		}
 		next.Updated, next.UpdatedBy = d.Store.Now(), p.Name
 		err = d.Store.PutDevice(ctx, &dev, &next)
-		if job.CodeOf(err) != job.Conflict || try == 4 {
+		if job.CodeOf(err) != job.Conflict || try == saveTries {
 			return err
 		}
 	}
@@ -348,7 +403,7 @@ func (d *Dispatcher) SaveCredentials(ctx context.Context, p job.Principal, input
 			if err != nil {
 				return next, err
 			}
-			if create {
+			if create && next.ID == 0 { // a secret is sealed to its place
 				if next.ID, err = d.Store.NextCredentialID(ctx, p.Tenant); err != nil {
 					return next, err
 				}
@@ -360,11 +415,11 @@ func (d *Dispatcher) SaveCredentials(ctx context.Context, p job.Principal, input
 			}
 			return next, nil
 		},
-		put: func(ctx context.Context, prev, next *job.Credential) error {
+		put: func(ctx context.Context, prev, next *job.Credential, audit ...job.AuditEntry) error {
 			if prev == nil {
-				return d.Store.PutNewCredential(ctx, *next)
+				return d.Store.PutNewCredential(ctx, *next, audit...)
 			}
-			return d.Store.PutCredential(ctx, prev, next)
+			return d.Store.PutCredential(ctx, prev, next, audit...)
 		},
 	}, inputs)
 }
@@ -428,7 +483,10 @@ func (d *Dispatcher) saveUser(ctx context.Context, p job.Principal, in inventory
 			next.PasswordHash, err = secret.HashPassword(*in.Password)
 			return next, err
 		},
-		put: func(ctx context.Context, _, next *job.User) error { return d.Store.PutUser(ctx, next) },
+		put: func(ctx context.Context, _, next *job.User, audit ...job.AuditEntry) error {
+			return d.Store.PutUserAudited(ctx, next, audit...)
+		},
+		unordered: true,
 	}, []inventory.UserInput{in})
 	if err != nil {
 		return Outcome{}, err

@@ -55,6 +55,9 @@ const MaxIdempotencyKey = 255
 // MaxPayload is the largest merged payload, in bytes.
 const MaxPayload = 1 << 20
 
+// MaxExtra is the most of Submission.Extra, in bytes as JSON.
+const MaxExtra = 16 << 10
+
 // Submit accepts a run: when it returns, the run is stored and will end.
 //
 // Errors: Forbidden; NotFound for the service; Disabled; Invalid with
@@ -106,6 +109,9 @@ func (d *Dispatcher) Submit(ctx context.Context, p job.Principal, sub Submission
 		Job: j, Run: run, Targets: targets, Idempotency: idem,
 		Audit: d.entry(p, "run.submit", id, "service "+svc.Name),
 	})
+	if code := job.CodeOf(err); j.SpecBlob != "" && (replayed || code == job.AlreadyExists || code == job.KeyReused || code == job.Conflict) {
+		d.dropSpec(ctx, j)
+	}
 	if err != nil {
 		return Submitted{}, err
 	}
@@ -117,6 +123,13 @@ func (d *Dispatcher) Submit(ctx context.Context, p job.Principal, sub Submission
 	}
 	d.start(ctx, run)
 	return Submitted{Run: run, Unknown: unknown}, nil
+}
+
+// dropSpec removes the specification of a job that was surely not stored.
+func (d *Dispatcher) dropSpec(ctx context.Context, j job.Job) {
+	if _, err := d.Blobs.DeletePrefix(context.WithoutCancel(ctx), job.RunBlobPrefix(j.Tenant, j.ID)); err != nil {
+		d.Log.WarnContext(ctx, "the specification of a refused submit stays", "tenant", j.Tenant, "run", j.ID, "err", err)
+	}
 }
 
 // startGrace is when the sweeper looks whether an accepted run has started.
@@ -163,6 +176,9 @@ func (d *Dispatcher) prepare(ctx context.Context, p job.Principal, sub *Submissi
 	if len(sub.Labels) > 1024 {
 		return svc, nil, nil, job.FieldErrorf("labels", "is longer than 1024 bytes")
 	}
+	if err := boundExtra(sub.Extra); err != nil {
+		return svc, nil, nil, err
+	}
 	if sub.Payload, err = mergePayload(svc.Payload, sub.Payload); err != nil {
 		return svc, nil, nil, err
 	}
@@ -174,6 +190,22 @@ func (d *Dispatcher) prepare(ctx context.Context, p job.Principal, sub *Submissi
 		return svc, nil, nil, job.Errorf(job.TooLarge, "%d devices are more than the %d that one run may have", len(targets), job.MaxTargets)
 	}
 	return svc, targets, unknown, nil
+}
+
+// boundExtra keeps what a family adds to a run small: every executor reads the
+// run, and a run whose row is full could never be written to its end.
+func boundExtra(extra map[string]json.RawMessage) error {
+	if len(extra) == 0 {
+		return nil
+	}
+	b, err := json.Marshal(extra)
+	if err != nil {
+		return job.FieldErrorf("extra", "is not JSON")
+	}
+	if len(b) > MaxExtra {
+		return job.Errorf(job.TooLarge, "what comes with the run has %d bytes, more than %d", len(b), MaxExtra)
+	}
+	return nil
 }
 
 // mergePayload lays over on base, key by key.

@@ -18,8 +18,12 @@ type Swept struct {
 	Rows    int // expired rows that were removed
 }
 
-// sweepBatch bounds one sweep; the next one goes on.
-const sweepBatch = 200
+// One sweep takes up to sweepPages pages of sweepBatch rows each; the next one
+// goes on.
+const (
+	sweepBatch = 200
+	sweepPages = 10
+)
 
 // startAgain is how long after a start the sweeper looks again.
 const startAgain = time.Minute
@@ -30,25 +34,37 @@ const startAgain = time.Minute
 // does not hold up the others; the first error is returned at the end.
 func (d *Dispatcher) Sweep(ctx context.Context) (Swept, error) {
 	var swept Swept
-	rows, err := d.Store.Due(ctx, sweepBatch)
-	if err != nil {
-		return swept, err
-	}
-	for _, row := range rows {
-		if e := d.sweepRun(ctx, row, &swept); e != nil {
-			d.Log.ErrorContext(ctx, "sweep", "tenant", row.Tenant, "run", row.Run, "err", e)
-			if err == nil {
-				err = e
-			}
-		}
-		if ctx.Err() != nil {
-			break
-		}
-	}
+	err := d.sweepDue(ctx, &swept)
 	if e := d.sweepExpired(ctx, &swept); err == nil {
 		err = e
 	}
 	return swept, err
+}
+
+func (d *Dispatcher) sweepDue(ctx context.Context, swept *Swept) (first error) {
+	now, q := d.Store.Now(), store.PageQuery{Limit: sweepBatch}
+	for range sweepPages {
+		rows, next, err := d.Store.Due(ctx, now, q)
+		if err != nil {
+			return err
+		}
+		for _, row := range rows {
+			if err := d.sweepRun(ctx, row, swept); err != nil {
+				d.Log.ErrorContext(ctx, "sweep", "tenant", row.Tenant, "run", row.Run, "err", err)
+				if first == nil {
+					first = err
+				}
+			}
+			if ctx.Err() != nil {
+				return first
+			}
+		}
+		if next == "" {
+			break
+		}
+		q.After = next
+	}
+	return first
 }
 
 func (d *Dispatcher) sweepRun(ctx context.Context, row store.OpenRow, swept *Swept) error {
@@ -68,16 +84,16 @@ func (d *Dispatcher) sweepRun(ctx context.Context, row store.OpenRow, swept *Swe
 		if run.Canceling() {
 			reason = job.ReasonCanceled
 		}
+		// An execution that cannot be stopped keeps no run from ending: a
+		// closed run grants no claim.
 		if err := d.Workflow.Stop(ctx, run.Tenant, run.ID, reason); err != nil {
-			return err
+			d.Log.WarnContext(ctx, "execution not stopped", "tenant", run.Tenant, "run", run.ID, "err", err)
 		}
-		settled, err := d.Settle(ctx, run.Tenant, run.ID)
-		if settled {
-			swept.Settled++
-		} else if err == nil {
-			swept.Waiting++
-		}
-		return err
+		return d.sweepSettle(ctx, run, swept)
+	case run.Status == job.Running && run.Deadline != nil && run.Due.Before(*run.Deadline):
+		// A run that goes on is due at its deadline. This one is due before,
+		// because a Finish after the end of its map met a live claim.
+		return d.sweepSettle(ctx, run, swept)
 	case run.Status == job.Queued:
 		if err := d.Workflow.Start(ctx, run.Tenant, run.ID); err != nil {
 			return err
@@ -99,31 +115,59 @@ func (d *Dispatcher) sweepRun(ctx context.Context, row store.OpenRow, swept *Swe
 	return nil
 }
 
-// sweepExpired removes what retention leaves outside the runs' own rows.
-func (d *Dispatcher) sweepExpired(ctx context.Context, swept *Swept) error {
+func (d *Dispatcher) sweepSettle(ctx context.Context, run job.Run, swept *Swept) error {
+	settled, err := d.Settle(ctx, run.Tenant, run.ID)
+	if settled {
+		swept.Settled++
+	} else if err == nil {
+		swept.Waiting++
+	}
+	return err
+}
+
+// sweepExpired removes what retention leaves outside the runs' own rows. One
+// run of which something cannot be removed keeps no others.
+func (d *Dispatcher) sweepExpired(ctx context.Context, swept *Swept) (first error) {
+	now := d.Store.Now()
 	if sweeper, ok := d.Store.Driver().(store.Sweeper); ok {
-		n, err := sweeper.Sweep(ctx, d.Store.Now(), 10*sweepBatch)
+		n, err := sweeper.Sweep(ctx, now, 10*sweepPages*sweepBatch)
+		swept.Rows = n
 		if err != nil {
 			return err
 		}
-		swept.Rows = n
 	}
-	runs, err := d.Store.Expired(ctx, sweepBatch)
-	if err != nil {
-		return err
-	}
-	for _, r := range runs {
-		if d.Local {
-			if _, err := d.Blobs.DeletePrefix(ctx, job.RunBlobPrefix(r.Tenant, r.Run)); err != nil {
-				return err
-			}
-		}
-		if err := d.Store.ForgetExpired(ctx, r); err != nil {
+	q := store.PageQuery{Limit: sweepBatch}
+	for range sweepPages {
+		runs, next, err := d.Store.Expired(ctx, now, q)
+		if err != nil {
 			return err
 		}
-		swept.Expired++
+		for _, r := range runs {
+			switch err := d.forget(ctx, r); {
+			case err == nil:
+				swept.Expired++
+			case first == nil:
+				first = err
+			}
+			if ctx.Err() != nil {
+				return first
+			}
+		}
+		if next == "" {
+			break
+		}
+		q.After = next
 	}
-	return nil
+	return first
+}
+
+func (d *Dispatcher) forget(ctx context.Context, r store.ExpiredRun) error {
+	if d.Local {
+		if _, err := d.Blobs.DeletePrefix(ctx, job.RunBlobPrefix(r.Tenant, r.Run)); err != nil {
+			return err
+		}
+	}
+	return d.Store.ForgetExpired(ctx, r)
 }
 
 // Resume starts every run that is not over, as a process does that may have

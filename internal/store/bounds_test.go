@@ -228,3 +228,22 @@ func TestByName_RenamedMeanwhile(t *testing.T) {
 		t.Errorf("%+v, %v", got, err)
 	}
 }
+
+// A change and its audit entry are written together or not at all.
+func TestAudit_GoesWithItsChange(t *testing.T) {
+	ctx := context.Background()
+	s, c := open(t, 0)
+	entry := job.AuditEntry{Time: c.Now(), Tenant: "a", Action: "device.create", Object: "R1"}
+	dev := device("a", "R1", "10.0.0.1")
+	must(t, s.PutDevice(ctx, nil, dev, entry))
+	wantCode(t, s.PutDevice(ctx, nil, device("a", "R1", "10.0.0.1"), entry), job.AlreadyExists)
+	old := *dev
+	old.Rev = "another"
+	wantCode(t, s.PutDevice(ctx, &old, dev, entry), job.Conflict)
+	wantCode(t, s.DeleteDevice(ctx, old, entry), job.Conflict)
+	log, _, err := s.AuditLog(ctx, "a", store.PageQuery{})
+	must(t, err)
+	if len(log) != 1 || log[0].Object != "R1" {
+		t.Errorf("%+v", log)
+	}
+}

@@ -169,18 +169,29 @@ func (k kind[T]) all(ctx context.Context, s *Store, tenant string, f func(T) err
 	}
 }
 
+// ReserveIDs takes n ids for new objects of a kind ("device", "pool",
+// "credential", "service") out of use and returns the first: they are ascending
+// without a gap, and no other object will ever have them.
+func (s *Store) ReserveIDs(ctx context.Context, tenant, kind string, n int) (first int64, err error) {
+	last, err := s.d.Add(ctx, Key{tenant + "/" + kind, "id"}, int64(n), time.Time{})
+	return last - int64(n) + 1, err
+}
+
 // put creates next (prev nil) or replaces prev by it, with further operations
-// in the same group. On creation it sets next's ID.
-func (k kind[T]) put(ctx context.Context, s *Store, prev, next *T, more func(prev, next *T) []Op) error {
+// and audit entries in the same group. On creation it sets next's ID unless one
+// was reserved for it.
+func (k kind[T]) put(ctx context.Context, s *Store, prev, next *T, audit []job.AuditEntry, more func(prev, next *T) []Op) error {
 	m := k.meta(next)
 	var ops []Op
 	id := func() []byte { return encode(m.ID) }
 	if prev == nil {
-		n, err := s.d.Add(ctx, Key{m.Tenant + "/" + k.name, "id"}, 1, time.Time{})
-		if err != nil {
-			return err
+		if m.ID == 0 {
+			n, err := s.ReserveIDs(ctx, m.Tenant, k.name, 1)
+			if err != nil {
+				return err
+			}
+			m.ID = n
 		}
-		m.ID = n
 		ops = append(ops,
 			Op{Kind: OpPut, Row: Row{Key: k.key(m.Tenant, m.ID), Value: encode(next)}, Cond: IfMissing()},
 			Op{Kind: OpPut, Row: Row{Key: k.nameKey(m.Tenant, m.Name), Value: id()}, Cond: IfMissing()})
@@ -197,7 +208,7 @@ func (k kind[T]) put(ctx context.Context, s *Store, prev, next *T, more func(pre
 	if more != nil {
 		ops = append(ops, more(prev, next)...)
 	}
-	err := s.d.Atomic(ctx, ops...)
+	err := s.d.Atomic(ctx, append(ops, s.auditOps(audit)...)...)
 	if job.CodeOf(err) == job.Conflict {
 		if got, gerr := k.byName(ctx, s, m.Tenant, m.Name); gerr == nil && k.meta(&got).ID != m.ID {
 			return job.Errorf(job.AlreadyExists, "there is already a %s with the name %q", k.name, m.Name)
@@ -206,13 +217,13 @@ func (k kind[T]) put(ctx context.Context, s *Store, prev, next *T, more func(pre
 	return err
 }
 
-func (k kind[T]) delete(ctx context.Context, s *Store, v T, more ...Op) error {
+func (k kind[T]) delete(ctx context.Context, s *Store, v T, audit []job.AuditEntry, more ...Op) error {
 	m := k.meta(&v)
 	ops := append([]Op{
 		{Kind: OpDelete, Row: Row{Key: k.key(m.Tenant, m.ID)}, Cond: IfRev(m.Rev)},
 		{Kind: OpDelete, Row: Row{Key: k.nameKey(m.Tenant, m.Name)}},
 	}, more...)
-	return s.d.Atomic(ctx, ops...)
+	return s.d.Atomic(ctx, append(ops, s.auditOps(audit)...)...)
 }
 
 // Device returns a device by id.
@@ -272,12 +283,14 @@ func (s *Store) DeviceIDByAddress(ctx context.Context, tenant, address string) (
 const MaxPoolsPerDevice = 40
 
 // PutDevice creates a device (prev nil; its ID is set) or replaces prev by
-// next, and keeps the address and membership rows in step.
-func (s *Store) PutDevice(ctx context.Context, prev, next *job.Device) error {
+// next, and keeps the address and membership rows in step. Like every Put and
+// Delete of an object it takes entries for the audit record, which are written
+// with the object or not at all.
+func (s *Store) PutDevice(ctx context.Context, prev, next *job.Device, audit ...job.AuditEntry) error {
 	if len(next.PoolIDs) > MaxPoolsPerDevice {
 		return job.FieldErrorf("pools", "a device may name at most %d pools", MaxPoolsPerDevice)
 	}
-	return devices.put(ctx, s, prev, next, func(prev, next *job.Device) []Op {
+	return devices.put(ctx, s, prev, next, audit, func(prev, next *job.Device) []Op {
 		var old job.Device
 		if prev != nil {
 			old = *prev
@@ -311,9 +324,9 @@ func deviceRows(old, next *job.Device) []Op {
 }
 
 // DeleteDevice removes a device with its secondary rows and its pinned key.
-func (s *Store) DeleteDevice(ctx context.Context, d job.Device) error {
+func (s *Store) DeleteDevice(ctx context.Context, d job.Device, audit ...job.AuditEntry) error {
 	ops := append(deviceRows(&d, &job.Device{}), Op{Kind: OpDelete, Row: Row{Key: hostKeyKey(d.Tenant, d.ID)}})
-	return devices.delete(ctx, s, d, ops...)
+	return devices.delete(ctx, s, d, audit, ops...)
 }
 
 // Members returns the ids of a pool's static members, ascending.
@@ -365,12 +378,14 @@ func (s *Store) Pools(ctx context.Context, tenant string, q PageQuery) ([]job.Po
 }
 
 // PutPool creates a pool (prev nil) or replaces prev by next.
-func (s *Store) PutPool(ctx context.Context, prev, next *job.Pool) error {
-	return pools.put(ctx, s, prev, next, nil)
+func (s *Store) PutPool(ctx context.Context, prev, next *job.Pool, audit ...job.AuditEntry) error {
+	return pools.put(ctx, s, prev, next, audit, nil)
 }
 
 // DeletePool removes a pool. Its static members must have left it before.
-func (s *Store) DeletePool(ctx context.Context, p job.Pool) error { return pools.delete(ctx, s, p) }
+func (s *Store) DeletePool(ctx context.Context, p job.Pool, audit ...job.AuditEntry) error {
+	return pools.delete(ctx, s, p, audit)
+}
 
 // Credential returns a credential by id.
 func (s *Store) Credential(ctx context.Context, tenant string, id int64) (job.Credential, error) {
@@ -401,28 +416,22 @@ func (s *Store) Credentials(ctx context.Context, tenant string, q PageQuery) ([]
 // NextCredentialID reserves an id, so that secrets can be sealed to their place
 // before the credential is first stored with PutNewCredential.
 func (s *Store) NextCredentialID(ctx context.Context, tenant string) (int64, error) {
-	return s.d.Add(ctx, Key{tenant + "/" + credentials.name, "id"}, 1, time.Time{})
+	return s.ReserveIDs(ctx, tenant, credentials.name, 1)
 }
 
 // PutNewCredential creates a credential under an id of NextCredentialID.
-func (s *Store) PutNewCredential(ctx context.Context, c job.Credential) error {
-	err := s.d.Atomic(ctx,
-		Op{Kind: OpPut, Row: Row{Key: credentials.key(c.Tenant, c.ID), Value: encode(c)}, Cond: IfMissing()},
-		Op{Kind: OpPut, Row: Row{Key: credentials.nameKey(c.Tenant, c.Name), Value: encode(c.ID)}, Cond: IfMissing()})
-	if job.CodeOf(err) == job.Conflict {
-		return job.Errorf(job.AlreadyExists, "there is already a credential with the name %q", c.Name)
-	}
-	return err
+func (s *Store) PutNewCredential(ctx context.Context, c job.Credential, audit ...job.AuditEntry) error {
+	return credentials.put(ctx, s, nil, &c, audit, nil)
 }
 
 // PutCredential replaces prev by next.
-func (s *Store) PutCredential(ctx context.Context, prev, next *job.Credential) error {
-	return credentials.put(ctx, s, prev, next, nil)
+func (s *Store) PutCredential(ctx context.Context, prev, next *job.Credential, audit ...job.AuditEntry) error {
+	return credentials.put(ctx, s, prev, next, audit, nil)
 }
 
 // DeleteCredential removes a credential.
-func (s *Store) DeleteCredential(ctx context.Context, c job.Credential) error {
-	return credentials.delete(ctx, s, c)
+func (s *Store) DeleteCredential(ctx context.Context, c job.Credential, audit ...job.AuditEntry) error {
+	return credentials.delete(ctx, s, c, audit)
 }
 
 // Service returns a service by id.
@@ -446,11 +455,11 @@ func (s *Store) AllServices(ctx context.Context, tenant string, f func(job.Servi
 }
 
 // PutService creates a service (prev nil) or replaces prev by next.
-func (s *Store) PutService(ctx context.Context, prev, next *job.Service) error {
-	return services.put(ctx, s, prev, next, nil)
+func (s *Store) PutService(ctx context.Context, prev, next *job.Service, audit ...job.AuditEntry) error {
+	return services.put(ctx, s, prev, next, audit, nil)
 }
 
 // DeleteService removes a service. Jobs that were made from it keep their copy.
-func (s *Store) DeleteService(ctx context.Context, v job.Service) error {
-	return services.delete(ctx, s, v)
+func (s *Store) DeleteService(ctx context.Context, v job.Service, audit ...job.AuditEntry) error {
+	return services.delete(ctx, s, v, audit)
 }

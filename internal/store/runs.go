@@ -478,14 +478,14 @@ type OpenRow struct {
 	Due time.Time
 }
 
-// Due returns the open rows whose moment has come, longest due first, at most
-// limit.
-func (s *Store) Due(ctx context.Context, limit int) ([]OpenRow, error) {
-	page, err := s.d.Query(ctx, Query{Partition: "open", To: fmt.Sprintf("%016d", s.Now().UnixMilli()+1), Limit: limit})
+// Due returns open rows whose moment has come by now, longest due first, a page
+// at a time; the pages of one listing name the same now.
+func (s *Store) Due(ctx context.Context, now time.Time, q PageQuery) ([]OpenRow, string, error) {
+	page, err := s.d.Query(ctx, Query{Partition: "open", To: fmt.Sprintf("%016d", now.UnixMilli()+1), Limit: q.limit(), After: q.After})
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	return openRows(page.Rows), nil
+	return openRows(page.Rows), page.Next, nil
 }
 
 // OpenRuns returns runs that are not over, in order of Due, a page at a time.
@@ -497,12 +497,13 @@ func (s *Store) OpenRuns(ctx context.Context, q PageQuery) ([]OpenRow, string, e
 	return openRows(page.Rows), page.Next, nil
 }
 
-// Expired returns ended runs whose retention is over and of which something
-// outside the store may be left (see ForgetExpired), at most limit.
-func (s *Store) Expired(ctx context.Context, limit int) ([]ExpiredRun, error) {
-	page, err := s.d.Query(ctx, Query{Partition: "expired", To: fmt.Sprintf("%016d", s.Now().UnixMilli()), Limit: limit})
+// Expired returns ended runs whose retention is over by now and of which something
+// outside the store may be left (see ForgetExpired), a page at a time; the
+// pages of one listing name the same now.
+func (s *Store) Expired(ctx context.Context, now time.Time, q PageQuery) ([]ExpiredRun, string, error) {
+	page, err := s.d.Query(ctx, Query{Partition: "expired", To: fmt.Sprintf("%016d", now.UnixMilli()), Limit: q.limit(), After: q.After})
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	out := make([]ExpiredRun, 0, len(page.Rows))
 	for _, row := range page.Rows {
@@ -510,7 +511,7 @@ func (s *Store) Expired(ctx context.Context, limit int) ([]ExpiredRun, error) {
 			out = append(out, ExpiredRun{RunRef: ref, key: row.Key})
 		}
 	}
-	return out, nil
+	return out, page.Next, nil
 }
 
 // ExpiredRun is a run whose retention is over.

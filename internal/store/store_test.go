@@ -320,7 +320,7 @@ func TestUpdateRun_TerminalNeverChangesAndOpenRowFollows(t *testing.T) {
 	_, _, err := s.CreateRun(ctx, newRun(c, "r1", 1))
 	must(t, err)
 	due := func() int {
-		rows, err := s.Due(ctx, 10)
+		rows, _, err := s.Due(ctx, c.Now(), store.PageQuery{})
 		must(t, err)
 		return len(rows)
 	}
@@ -368,13 +368,13 @@ func TestUpdateRun_TerminalNeverChangesAndOpenRowFollows(t *testing.T) {
 	wantCode(t, err, job.NotFound)
 	_, err = s.RunByCreated(ctx, "a", over.Created)
 	wantCode(t, err, job.NotFound)
-	expired, err := s.Expired(ctx, 10)
+	expired, _, err := s.Expired(ctx, c.Now(), store.PageQuery{})
 	must(t, err)
 	if len(expired) != 1 || expired[0].Run != "r1" {
 		t.Fatalf("expired %+v", expired)
 	}
 	must(t, s.ForgetExpired(ctx, expired[0]))
-	if expired, err = s.Expired(ctx, 10); err != nil || len(expired) != 0 {
+	if expired, _, err = s.Expired(ctx, c.Now(), store.PageQuery{}); err != nil || len(expired) != 0 {
 		t.Fatalf("expired %+v, %v", expired, err)
 	}
 }

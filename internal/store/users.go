@@ -65,7 +65,11 @@ func (s *Store) Users(ctx context.Context, tenant string, q PageQuery) ([]job.Us
 // PutUser creates a user (Rev ""; its ID is set; AlreadyExists when the name is
 // taken in any tenant) or replaces the revision that was read. Name and tenant
 // of a user do not change.
-func (s *Store) PutUser(ctx context.Context, u *job.User) error {
+func (s *Store) PutUser(ctx context.Context, u *job.User) error { return s.PutUserAudited(ctx, u) }
+
+// PutUserAudited is PutUser with entries for the audit record, which are written
+// with the user or not at all.
+func (s *Store) PutUserAudited(ctx context.Context, u *job.User, audit ...job.AuditEntry) error {
 	cond := IfRev(u.Rev)
 	if u.Rev == "" {
 		cond = IfMissing()
@@ -75,9 +79,10 @@ func (s *Store) PutUser(ctx context.Context, u *job.User) error {
 		}
 		u.ID = n
 	}
-	err := s.d.Atomic(ctx,
+	ops := append(s.auditOps(audit),
 		Op{Kind: OpPut, Row: Row{Key: userKey(u.Name), Value: encode(u)}, Cond: cond},
 		Op{Kind: OpPut, Row: Row{Key: userListKey(u.Tenant, u.Name), Value: []byte("1")}})
+	err := s.d.Atomic(ctx, ops...)
 	if job.CodeOf(err) == job.Conflict && u.Rev == "" {
 		return job.Errorf(job.AlreadyExists, "there is already a user with the name %q", u.Name)
 	}
@@ -85,10 +90,11 @@ func (s *Store) PutUser(ctx context.Context, u *job.User) error {
 }
 
 // DeleteUser removes a user.
-func (s *Store) DeleteUser(ctx context.Context, u job.User) error {
-	return s.d.Atomic(ctx,
+func (s *Store) DeleteUser(ctx context.Context, u job.User, audit ...job.AuditEntry) error {
+	ops := append(s.auditOps(audit),
 		Op{Kind: OpDelete, Row: Row{Key: userKey(u.Name)}, Cond: IfRev(u.Rev)},
 		Op{Kind: OpDelete, Row: Row{Key: userListKey(u.Tenant, u.Name)}})
+	return s.d.Atomic(ctx, ops...)
 }
 
 func hostKeyKey(tenant string, device int64) Key {
@@ -151,6 +157,14 @@ func (s *Store) Audit(ctx context.Context, e job.AuditEntry) error {
 	op := s.auditOp(e)
 	_, err := s.d.Put(ctx, op.Row, op.Cond)
 	return err
+}
+
+func (s *Store) auditOps(entries []job.AuditEntry) []Op {
+	var ops []Op
+	for _, e := range entries {
+		ops = append(ops, s.auditOp(e))
+	}
+	return ops
 }
 
 func (s *Store) auditOp(e job.AuditEntry) Op {
