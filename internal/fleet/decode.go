@@ -19,7 +19,7 @@ import (
 type decoder struct {
 	problems []Problem
 	places   map[string][2]int // by field path: line and column
-	nodes    int
+	nodes    int // that may still be met
 	tooMany  bool
 }
 
@@ -44,13 +44,13 @@ func (d *decoder) enter(n *yaml.Node, path string, depth int) (*yaml.Node, bool)
 	if n.Kind == yaml.AliasNode {
 		n = n.Alias
 	}
-	d.nodes++
+	d.nodes--
 	switch {
 	case d.tooMany:
 		return n, false
-	case d.nodes > maxNodes:
+	case d.nodes < 0:
 		d.tooMany = true
-		d.problem(n, "", "the file stands for more than %d values once its aliases are followed", maxNodes)
+		d.problem(n, "", "the file stands for too many values once its aliases are followed")
 		return n, false
 	case depth > maxDepth:
 		d.problem(n, path, "nested more than %d levels deep", maxDepth)
@@ -72,7 +72,7 @@ func (d *decoder) decode(n *yaml.Node, path string, v reflect.Value, depth int) 
 		if v.IsNil() {
 			v.Set(reflect.New(t.Elem()))
 		}
-		d.nodes--
+		d.nodes++ // it is one node
 		d.decode(n, path, v.Elem(), depth)
 	case t == rawType:
 		d.raw(n, path, v, depth)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -16,8 +17,11 @@ import (
 // Limits of a file.
 const (
 	MaxFile  = 64 << 20 // bytes
-	maxNodes = 4 << 20  // after aliases are followed
 	maxDepth = 32
+
+	// maxRepeated is how many values aliases may stand for. What is written
+	// out has fewer values than bytes.
+	maxRepeated = 100_000
 )
 
 // read turns a file into a tree of nodes that know their places. JSON has its
@@ -54,19 +58,28 @@ func read(data []byte) (*yaml.Node, *Problem) {
 	return doc.Content[0], nil
 }
 
-// syntax turns the reader's error into a Problem. Its place is in its text
-// only; a text of another form is shown as it is.
+// syntax turns the reader's error into a Problem. Its place, mostly where the
+// group, list or text that is wrong begins, is in its text only; a text of
+// another form is shown as it is.
 func syntax(err error) *Problem {
 	p := &Problem{}
 	text := strings.TrimPrefix(err.Error(), "yaml: ")
 	if at, rest, ok := strings.Cut(text, ": "); ok {
 		if n, _ := fmt.Sscanf(at, "line %d", &p.Line); n == 1 {
 			p.Column, text = 1, rest
+			if slices.ContainsFunc(countedFromZero, func(s string) bool { return strings.HasPrefix(rest, s) }) {
+				p.Line++
+			}
 		}
 	}
 	p.Message = "this is not valid YAML: " + text
 	return p
 }
+
+// countedFromZero are the errors whose line the reader counts from 0; that of
+// all others it counts from 1. A test knows the difference.
+var countedFromZero = []string{"did not find expected key", "did not find expected node content", "did not find expected '-' indicator",
+	"did not find expected ',' or", "did not find expected <"}
 
 func firstInvalid(data []byte) int {
 	for i := 0; i < len(data); {

@@ -38,7 +38,7 @@ func Parse(data []byte, o Options) (*File, error) {
 		return nil, &Error{Problems: []Problem{*p}}
 	}
 	f := &File{places: map[string][2]int{}}
-	d := &decoder{places: f.places}
+	d := &decoder{places: f.places, nodes: len(data) + maxRepeated}
 	if !isNull(root) { // a file of comments only is an empty one
 		d.decode(root, "", reflect.ValueOf(&f.Document).Elem(), 0)
 	}
