@@ -113,7 +113,7 @@ func Open(ctx context.Context, cfg Config) (_ *App, err error) {
 	if err := os.MkdirAll(cfg.Data, 0o700); err != nil {
 		return nil, job.Wrap(job.Unavailable, err, "cannot make the data folder")
 	}
-	if a.bolt, err = boltstore.Open(filepath.Join(cfg.Data, DataFile), boltstore.Options{Clock: cfg.Clock, Log: cfg.Log}); err != nil {
+	if a.bolt, err = boltstore.Open(filepath.Join(cfg.Data, DataFile), boltstore.Options{Clock: cfg.Clock, Log: cfg.Log, Committed: a.metrics.Commit}); err != nil {
 		return nil, err
 	}
 	a.store = store.New(a.bolt, store.Options{Clock: cfg.Clock, Keep: cfg.Keep})

@@ -487,3 +487,22 @@ func TestLeaks_NoSecretInAnyOutput(t *testing.T) {
 		}
 	}
 }
+
+func TestMetrics_TellWhatHappened(t *testing.T) {
+	r := start(t, standalone.Config{Data: t.TempDir()})
+	r.fleet(t, 2, "echo hi", nil)
+	r.ok(t, "POST", "/rest/run_service", map[string]any{"name": "hello"})
+	out := r.ok(t, "GET", "/metrics", nil)
+	for _, want := range []string{
+		`drover_runs_started_total 1`, `drover_runs_ended_total{status="succeeded"} 1`, `drover_results_total{status="succeeded"} 2`,
+		`drover_ssh_phase_duration_seconds_count{phase="handshake",result="ok"} 2`, `drover_store_commits_total{result="ok"} `,
+		`drover_http_requests_total{family="enms",route="POST /rest/run_service",status="2xx"} 1`,
+	} {
+		if !strings.Contains(out, want) {
+			t.Errorf("/metrics does not say %s", want)
+		}
+	}
+	if strings.Contains(out, "drover_store_commits_total{result=\"ok\"} 0\n") {
+		t.Error("no commit was counted")
+	}
+}

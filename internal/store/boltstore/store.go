@@ -39,6 +39,10 @@ type Options struct {
 	// LockWait is how long Open waits for another process to let go of the
 	// file. Default 1 s: time for a predecessor that is just ending.
 	LockWait time.Duration
+	// Committed, when not nil, is told of each commit: how many writes went
+	// into it, how long it took with the disk, and whether it failed. It must
+	// not block.
+	Committed func(writes int, took time.Duration, err error)
 }
 
 func (o Options) withDefaults() Options {
@@ -47,6 +51,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Committed == nil {
+		o.Committed = func(int, time.Duration, error) {}
 	}
 	if o.LockWait == 0 {
 		o.LockWait = time.Second
@@ -61,6 +68,7 @@ type Store struct {
 	clock     func() time.Time
 	log       *slog.Logger
 	committer *committer
+	committed func(int, time.Duration, error)
 	broken    atomic.Pointer[job.Error] // set once the file must not be written any more
 	closed    atomic.Bool
 }
@@ -99,7 +107,7 @@ func Open(path string, o Options) (*Store, error) {
 		_ = db.Close()
 		return nil, err
 	}
-	s := &Store{db: db, path: path, clock: o.Clock, log: o.Log}
+	s := &Store{db: db, path: path, clock: o.Clock, log: o.Log, committed: o.Committed}
 	s.committer = startCommitter(s.commit)
 	return s, nil
 }

@@ -234,7 +234,9 @@ func (s *Store) sweepSome(ctx context.Context, now time.Time, limit int) (int, e
 // when the transaction fails.
 func (s *Store) commit(group []*change) {
 	errs := make([]error, len(group))
+	began := time.Now() // a measure, not the store's time
 	failed := s.transact(group, errs)
+	s.committed(len(group), time.Since(began), failed)
 	for i, ch := range group {
 		if failed != nil {
 			ch.done <- failed
