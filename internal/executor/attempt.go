@@ -74,7 +74,7 @@ func (d *deviceCall) attempt(ctx context.Context) outcome {
 		why = d.why(ctx, context.Cause(actx))
 	}
 	o := classify(exit, sent, err, why)
-	o.message = d.w.Redact.String(o.message)
+	o.message = d.message(o.message)
 	o.output = d.output(exit)
 	return o
 }

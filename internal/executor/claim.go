@@ -75,7 +75,7 @@ func lost(r job.Result, now time.Time) job.Result {
 
 func (d *deviceCall) refused(now time.Time) job.Result {
 	r := d.r
-	r.Status, r.Reason, r.Message = d.w.Refused.Status, d.w.Refused.Reason, d.w.Redact.String(d.w.Refused.Message)
+	r.Status, r.Reason, r.Message = d.w.Refused.Status, d.w.Refused.Reason, d.message(d.w.Refused.Message)
 	r.Claim, r.NotBefore, r.Ended = nil, nil, &now
 	return r
 }

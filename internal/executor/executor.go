@@ -210,6 +210,10 @@ func (c *call) device(ctx context.Context, index int) (wait time.Duration, err e
 			if ctx.Err() != nil {
 				return 0, stopping(ctx)
 			}
+			switch job.CodeOf(err) {
+			case job.Exhausted, job.Unavailable, job.Canceled:
+				return 0, err // of the store, not of the template
+			}
 			d.w.Refused = &Refusal{job.ResultFailed, job.ReasonRendering, job.MessageOf(err)}
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"drover/internal/device"
 	"drover/internal/job"
@@ -121,6 +122,44 @@ func TestExecute_RenderingFails(t *testing.T) {
 	execute(t, Config{Dialer: s}, u)
 	if r := m.rows[0]; r.Status != job.ResultFailed || r.Reason != job.ReasonRendering || r.Message != "KeyError: 'aid'" || s.dials != 0 || r.Attempts != 0 {
 		t.Errorf("%+v after %d dials", r, s.dials)
+	}
+}
+
+// A template that asks for all devices reads the store. That this fails says
+// nothing about the device.
+func TestExecute_RenderingMeetsAThrottledStore(t *testing.T) {
+	m, s := newMemory(), &script{steps: []step{{}}}
+	u := unit(m, 1, limits(3, 0))
+	u.Work = func(ctx context.Context, i int) (Work, error) {
+		w, err := work(limits(3, 0))(ctx, i)
+		w.Script = func(context.Context) (string, error) { return "", job.Errorf(job.Exhausted, "throttled") }
+		return w, err
+	}
+	_, err := New(Config{Dialer: s}).Execute(t.Context(), u)
+	if job.CodeOf(err) != job.Exhausted || len(m.rows) != 0 || s.dials != 0 {
+		t.Errorf("%v, %+v after %d dials", err, m.rows, s.dials)
+	}
+}
+
+// Whatever a message was made of, a row stays a row.
+func TestExecute_MessagesAreBounded(t *testing.T) {
+	m, s := newMemory(), &script{steps: []step{{dial: &device.Error{Phase: device.PhaseConnect, Msg: strings.Repeat("\xe4\xb8\x96", 100_000)}}}}
+	u := unit(m, 2, limits(0, 0))
+	plain := u.Work
+	u.Work = func(ctx context.Context, i int) (Work, error) {
+		w, err := plain(ctx, i)
+		if i == 1 {
+			w.Script = func(context.Context) (string, error) {
+				return "", job.Errorf(job.Invalid, "KeyError: '%s'", strings.Repeat("a", 500_000))
+			}
+		}
+		return w, err
+	}
+	execute(t, Config{Dialer: s}, u)
+	for i, r := range m.rows {
+		if !r.Status.Terminal() || len(r.Message) > 1100 || len(r.Message) < 900 || !utf8.ValidString(r.Message) {
+			t.Errorf("device %d: %s, a message of %d bytes", i, r.Status, len(r.Message))
+		}
 	}
 }
 

@@ -41,6 +41,19 @@ func clean(r *Redactor, p []byte, cut bool, received int64) string {
 	return s + fmt.Sprintf("[output cut: %d of %d bytes kept]\n", kept, received)
 }
 
+// maxMessage is how much of a message a result keeps: templates and devices put
+// into theirs what they like.
+const maxMessage = 1000
+
+// message makes of a text what a result may say to a person.
+func (d *deviceCall) message(s string) string {
+	s = d.w.Redact.String(s)
+	if len(s) <= maxMessage {
+		return s
+	}
+	return string(wholeRunes([]byte(s[:maxMessage]))) + " [...]"
+}
+
 // valid replaces every run of bytes that is not UTF-8.
 func valid(p []byte) string {
 	if utf8.Valid(p) {

@@ -335,6 +335,53 @@ func TestExecute_AnswerOfAFollowingWriteIsLost(t *testing.T) {
 	}
 }
 
+// Following goes on after such an answer: the command is not stopped for a claim
+// that nobody else has.
+func TestExecute_FollowingSurvivesALostAnswer(t *testing.T) {
+	m := newMemory()
+	var once sync.Once
+	shown := make(chan string, 10)
+	m.before = func(r job.Result) error {
+		if r.Status != job.ResultRunning || r.Output.StdoutBytes == 0 {
+			return nil
+		}
+		lost := false
+		once.Do(func() {
+			r.Rev = "unknown here"
+			m.rows[r.Index] = r
+			lost = true
+		})
+		if lost || m.rows[r.Index].Rev != r.Rev {
+			shown <- ""
+		} else {
+			shown <- r.Output.Stdout
+		}
+		if lost {
+			return job.Errorf(job.Unavailable, "no answer")
+		}
+		return nil
+	}
+	s := &script{steps: []step{{run: func(ctx context.Context, cmd device.Command) (device.Exit, error) {
+		cmd.Follow(1, []byte("one\n"))
+		<-shown
+		cmd.Follow(1, []byte("two\n"))
+		for {
+			select {
+			case got := <-shown:
+				if got == "one\ntwo\n" {
+					return device.Exit{Stdout: []byte("done")}, nil
+				}
+			case <-ctx.Done():
+				return device.Exit{Killed: true, KillConfirmed: true}, nil
+			}
+		}
+	}}}}
+	execute(t, Config{Dialer: s, Every: tick}, unit(m, 1, limits(0, 0)))
+	if r := m.rows[0]; r.Status != job.ResultSucceeded || r.Output.Stdout != "done" {
+		t.Errorf("%+v", r)
+	}
+}
+
 // A wait that the claim does not cover is stored, so that nobody takes the claim
 // for dead.
 func TestExecute_WaitLongerThanTheClaim(t *testing.T) {

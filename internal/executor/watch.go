@@ -69,7 +69,8 @@ func (w *watch) tick() {
 }
 
 // flush stores what has come since the last time. It reports false when the
-// claim is somebody else's.
+// claim is somebody else's. A row that changed although it is still ours was
+// changed by a write of this watch whose answer got lost.
 func (w *watch) flush(ctx context.Context) bool {
 	var o job.Output
 	out, err := &w.streams[0], &w.streams[1]
@@ -82,15 +83,32 @@ func (w *watch) flush(ctx context.Context) bool {
 	r := w.row
 	r.Output = inline(o)
 	rev, e := w.d.Ledger.Write(ctx, r)
-	if e != nil {
-		if job.CodeOf(e) == job.Conflict {
+	if job.CodeOf(e) == job.Conflict {
+		var mine bool
+		if r.Rev, mine, e = w.stored(ctx); e == nil && !mine {
 			return false
 		}
+		if e == nil {
+			rev, e = w.d.Ledger.Write(ctx, r)
+		}
+	}
+	if e != nil {
 		w.d.Log.WarnContext(ctx, "output not followed", "device", w.d.w.Device, "err", e)
 		return true
 	}
 	w.row.Rev = rev
 	return true
+}
+
+// stored returns the revision of the claim as it is stored, and whether it is
+// still the claim of this attempt.
+func (w *watch) stored(ctx context.Context) (rev string, mine bool, err error) {
+	r, err := w.d.Ledger.Result(ctx, w.row.Index)
+	if job.CodeOf(err) == job.NotFound {
+		return "", false, nil
+	}
+	mine = r.Status == job.ResultRunning && r.Claim != nil && r.Claim.Owner == w.d.Owner && r.Attempts == w.row.Attempts
+	return r.Rev, mine, err
 }
 
 // inline keeps the end of each stream, as much as a result's row holds.
