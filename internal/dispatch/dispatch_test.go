@@ -288,6 +288,19 @@ func TestSubmit_SameKeySameRun(t *testing.T) {
 	wantCode(t, err, job.KeyReused)
 }
 
+func TestSubmit_ARepeatedAnswerNamesTheUnknownTargetsToo(t *testing.T) {
+	b := newBench(t)
+	b.fleet(t, admin)
+	sub := dispatch.Submission{Service: "hello", Devices: []string{"R1", "x"}, IgnoreInvalid: true, IdempotencyKey: "k"}
+	for i, replayed := range []bool{false, true, true} {
+		got, err := b.Submit(context.Background(), operator, sub)
+		must(t, err)
+		if got.Replayed != replayed || len(got.Unknown) != 1 || got.Unknown[0].Value != "x" {
+			t.Errorf("answer %d: %+v", i, got)
+		}
+	}
+}
+
 func TestSubmit_AFailedStartIsTheSweepers(t *testing.T) {
 	ctx := context.Background()
 	b := newBench(t)

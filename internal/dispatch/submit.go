@@ -76,12 +76,9 @@ func (d *Dispatcher) Submit(ctx context.Context, p job.Principal, sub Submission
 	if idem != nil {
 		// First, so that a repeated submit gets its run even when the
 		// service has changed since.
-		switch run, err := d.Store.Replayed(ctx, p.Tenant, *idem); job.CodeOf(err) {
-		case "":
-			return Submitted{Run: run, Replayed: true}, nil
-		case job.NotFound:
-		default:
-			return Submitted{}, err
+		again, err := d.replayed(ctx, p, *idem)
+		if job.CodeOf(err) != job.NotFound {
+			return again, err
 		}
 	}
 	svc, targets, unknown, err := d.prepare(ctx, p, &sub)
@@ -105,6 +102,11 @@ func (d *Dispatcher) Submit(ctx context.Context, p job.Principal, sub Submission
 		Created: now, Deadline: &deadline, Due: now.Add(startGrace),
 		Total: len(targets), Shards: store.ShardsFor(len(targets)), NeedsTargets: sub.NeedsTargets, Extra: sub.Extra,
 	}
+	if idem != nil && len(unknown) > 0 {
+		if idem.Note, err = json.Marshal(unknown); err != nil {
+			return Submitted{}, job.Wrap(job.Internal, err, "encode the unknown targets")
+		}
+	}
 	run, replayed, err := d.Store.CreateRun(ctx, store.NewRun{
 		Job: j, Run: run, Targets: targets, Idempotency: idem,
 		Audit: d.entry(p, "run.submit", id, "service "+svc.Name),
@@ -116,13 +118,28 @@ func (d *Dispatcher) Submit(ctx context.Context, p job.Principal, sub Submission
 		return Submitted{}, err
 	}
 	if replayed {
-		return Submitted{Run: run, Replayed: true}, nil
+		return d.replayed(ctx, p, *idem)
 	}
 	if d.Accepted != nil {
 		d.Accepted(run.Trigger)
 	}
 	d.start(ctx, run)
 	return Submitted{Run: run, Unknown: unknown}, nil
+}
+
+// replayed is the answer to a submit that was made before under this key.
+func (d *Dispatcher) replayed(ctx context.Context, p job.Principal, idem store.Idempotency) (Submitted, error) {
+	run, note, err := d.Store.Replayed(ctx, p.Tenant, idem)
+	if err != nil {
+		return Submitted{}, err
+	}
+	again := Submitted{Run: run, Replayed: true}
+	if len(note) > 0 {
+		if err := json.Unmarshal(note, &again.Unknown); err != nil {
+			return Submitted{}, job.Wrap(job.Corrupt, err, "the note of an idempotency key")
+		}
+	}
+	return again, nil
 }
 
 // dropSpec removes the specification of a job that was surely not stored.

@@ -199,7 +199,7 @@ func TestCreateRun_KeyOutlivesItsRun(t *testing.T) {
 	_, err = s.Run(ctx, "a", "r1")
 	wantCode(t, err, job.NotFound)
 
-	_, err = s.Replayed(ctx, "a", *key)
+	_, _, err = s.Replayed(ctx, "a", *key)
 	wantCode(t, err, job.Conflict)
 	nr = newRun(c, "r2", 1)
 	nr.Idempotency = key

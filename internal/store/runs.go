@@ -46,7 +46,13 @@ type Idempotency struct {
 	Path      string
 	Key       string
 	BodyHash  [sha256.Size]byte
+	// Note is what else the first answer said; every further one gets it
+	// back. Opaque, and left out when it is longer than MaxNote.
+	Note []byte
 }
+
+// MaxNote bounds Idempotency.Note.
+const MaxNote = 256 << 10
 
 func (i Idempotency) key(tenant string) Key {
 	h := sha256.New()
@@ -59,6 +65,7 @@ func (i Idempotency) key(tenant string) Key {
 type idempotencyRow struct {
 	Run  string `json:"run"`
 	Body []byte `json:"body"`
+	Note []byte `json:"note,omitempty"`
 }
 
 // listRow is what a listing shows of a run; the names are short because a list
@@ -191,9 +198,13 @@ func (s *Store) newRunOps(n NewRun) []Op {
 		ops = append(ops, Op{Kind: OpPut, Row: Row{Key: nameKey(r.Tenant, r.Name), Value: encode(r.ID), Expires: s.dataExpiry()}, Cond: IfMissing()})
 	}
 	if i := n.Idempotency; i != nil {
+		note := i.Note
+		if len(note) > MaxNote {
+			note = nil
+		}
 		ops = append(ops, Op{Kind: OpPut, Cond: IfMissing(), Row: Row{
 			Key:     i.key(r.Tenant),
-			Value:   encode(idempotencyRow{Run: r.ID, Body: i.BodyHash[:]}),
+			Value:   encode(idempotencyRow{Run: r.ID, Body: i.BodyHash[:], Note: note}),
 			Expires: s.Now().Add(IdempotencyTTL),
 		}})
 	}
@@ -225,30 +236,31 @@ func listed(name string) string {
 	return name
 }
 
-// Replayed returns the run that an idempotency key made before; NotFound when
-// there is none, KeyReused when it was another body, Conflict when that run is
-// not kept any more: the key still makes no second one.
-func (s *Store) Replayed(ctx context.Context, tenant string, i Idempotency) (job.Run, error) {
+// Replayed returns the run that an idempotency key made before, with the note
+// that was kept then; NotFound when there is none, KeyReused when it was another
+// body, Conflict when that run is not kept any more: the key still makes no
+// second one.
+func (s *Store) Replayed(ctx context.Context, tenant string, i Idempotency) (run job.Run, note []byte, err error) {
 	row, err := s.get(ctx, i.key(tenant))
 	if err != nil {
-		return job.Run{}, err
+		return run, nil, err
 	}
 	rec, err := decode[idempotencyRow](row)
 	if err != nil {
-		return job.Run{}, err
+		return run, nil, err
 	}
 	if string(rec.Body) != string(i.BodyHash[:]) {
-		return job.Run{}, job.Errorf(job.KeyReused, "this Idempotency-Key was used for another request")
+		return run, nil, job.Errorf(job.KeyReused, "this Idempotency-Key was used for another request")
 	}
-	run, err := s.Run(ctx, tenant, rec.Run)
+	run, err = s.Run(ctx, tenant, rec.Run)
 	if job.CodeOf(err) == job.NotFound {
-		return run, job.Errorf(job.Conflict, "this Idempotency-Key made the run %s, which is not kept any more", rec.Run)
+		return run, nil, job.Errorf(job.Conflict, "this Idempotency-Key made the run %s, which is not kept any more", rec.Run)
 	}
-	return run, err
+	return run, rec.Note, err
 }
 
 func (s *Store) replay(ctx context.Context, n NewRun) (job.Run, bool, error) {
-	run, err := s.Replayed(ctx, n.Run.Tenant, *n.Idempotency)
+	run, _, err := s.Replayed(ctx, n.Run.Tenant, *n.Idempotency)
 	if job.CodeOf(err) == job.NotFound {
 		return job.Run{}, false, nil
 	}
