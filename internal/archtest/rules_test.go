@@ -54,7 +54,7 @@ var rules = []rule{
 	{"secret/kmssecret", with("job", "secret"), "a driver knows its port"},
 	{"event/eventlog", with("job", "event"), "a driver knows its port"},
 	{"event/webhook", with("job", "event"), "a driver knows its port"},
-	{"event/busevent", with("job", "event"), "a driver knows its port"},
+	{"event/busevents", with("job", "event"), "a driver knows its port"},
 	{"device/sshdevice", with("job", "device"), "a driver knows its port"},
 	{"device/sshsim", with("job"), "a pretend device shares no code with what reaches it, or both could be wrong together"},
 
@@ -80,6 +80,7 @@ var rules = []rule{
 	{"/cmd/drover", with("..."), "the command line; anything above"},
 	{"cli", append(with("standalone", "console", "fleet", "api", "device/sshsim", "metrics"), ports...), "the commands of cmd/drover"},
 	{"e2etest", with("device/sshsim"), "talks HTTP to whatever runs it, and brings the devices"},
+	{"awstest", nil, "finds the emulators; knows AWS and not Drover"},
 	{"archtest", nil, "reads files"},
 	{"/events", nil, "samples; its tests decode them"},
 	{"/scripts/bench", with("..."), "measures; anything above"},
@@ -99,9 +100,9 @@ type outside struct {
 }
 
 var outsideRules = []outside{
-	{"github.com/aws/aws-sdk-go-v2", with("store/dynamostore", "blob/s3blob", "secret/kmssecret", "workflow/sfnworkflow", "event/busevent",
-		"cloud", "cloud/depot", "cloud/runs", "cloud/cloudtest"), false, "AWS stops at the cloud's drivers and wiring"},
-	{"github.com/aws/smithy-go", with("store/dynamostore", "blob/s3blob", "secret/kmssecret", "workflow/sfnworkflow", "event/busevent"), false,
+	{"github.com/aws/aws-sdk-go-v2", with("store/dynamostore", "blob/s3blob", "secret/kmssecret", "workflow/sfnworkflow", "event/busevents",
+		"cloud", "cloud/depot", "cloud/runs", "cloud/cloudtest", "awstest"), false, "AWS stops at the cloud's drivers and wiring"},
+	{"github.com/aws/smithy-go", with("store/dynamostore", "blob/s3blob", "secret/kmssecret", "workflow/sfnworkflow", "event/busevents"), false,
 		"AWS stops at the cloud's drivers and wiring"},
 	{"github.com/aws/aws-lambda-go", with("cloud"), false, "Lambda's runtime is started in one place; HTTP events stop at lambdahttp, which decodes them itself"},
 	{"github.com/aws/aws-cdk-go", with("/infra"), true, "CDK is large and slow to compile"},

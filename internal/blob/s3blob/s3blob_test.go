@@ -6,9 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"strings"
-	"sync/atomic"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -17,15 +15,11 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/smithy-go"
 
+	"drover/internal/awstest"
 	"drover/internal/blob"
 	"drover/internal/blob/blobtest"
 	"drover/internal/job"
 )
-
-// endpointVariable names an emulator of S3 to test against.
-const endpointVariable = "DROVER_AWS_ENDPOINT"
-
-var bucketNumber atomic.Int64
 
 func newClient(url string, transport http.RoundTripper) *s3.Client {
 	return s3.New(s3.Options{
@@ -38,18 +32,9 @@ func newClient(url string, transport http.RoundTripper) *s3.Client {
 }
 
 // newBucket makes an S3 bucket of the test's own.
-func newBucket(t testing.TB) (*s3.Client, string) {
+func newBucket(t testing.TB, cfg aws.Config) (*s3.Client, string) {
 	t.Helper()
-	url := os.Getenv(endpointVariable)
-	if url == "" {
-		why := endpointVariable + " names no emulator (scripts/emulator start ministack)"
-		if os.Getenv("CI") == "true" {
-			t.Fatalf("under CI=true the driver of S3 must be tested: %s", why)
-		}
-		t.Skipf("SKIPPED, the driver of S3 is not tested here: %s", why)
-	}
-	client := newClient(url, http.DefaultTransport)
-	name := fmt.Sprintf("drover-%d-%d", os.Getpid(), bucketNumber.Add(1))
+	client, name := newClient(*cfg.BaseEndpoint, http.DefaultTransport), awstest.Name()
 	if _, err := client.CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: &name}); err != nil {
 		t.Fatalf("CreateBucket: %v", err)
 	}
@@ -57,28 +42,32 @@ func newBucket(t testing.TB) (*s3.Client, string) {
 }
 
 func TestBucket_Conforms(t *testing.T) {
-	for _, prefix := range []string{"", "/outputs/"} {
-		t.Run("prefix "+prefix, func(t *testing.T) {
-			blobtest.Run(t, func(t testing.TB) blobtest.Open {
-				client, name := newBucket(t)
-				return func(testing.TB) blob.Bucket { return New(client, name, prefix) }
+	awstest.Each(t, func(t *testing.T, cfg aws.Config) {
+		for _, prefix := range []string{"", "/outputs/"} {
+			t.Run("prefix "+prefix, func(t *testing.T) {
+				blobtest.Run(t, func(t testing.TB) blobtest.Open {
+					client, name := newBucket(t, cfg)
+					return func(testing.TB) blob.Bucket { return New(client, name, prefix) }
+				})
 			})
-		})
-	}
+		}
+	})
 }
 
 func TestBucket_PrefixesDoNotMix(t *testing.T) {
-	client, name := newBucket(t)
-	one, other := New(client, name, "one"), New(client, name, "other")
-	if err := errors.Join(one.Put(t.Context(), "a/b", []byte("1")), other.Put(t.Context(), "a/b", []byte("2"))); err != nil {
-		t.Fatal(err)
-	}
-	if n, err := one.DeletePrefix(t.Context(), "a/"); n != 1 || err != nil {
-		t.Fatalf("%d, %v", n, err)
-	}
-	if got, err := other.Get(t.Context(), "a/b"); string(got) != "2" || err != nil {
-		t.Fatalf("%q, %v", got, err)
-	}
+	awstest.Each(t, func(t *testing.T, cfg aws.Config) {
+		client, name := newBucket(t, cfg)
+		one, other := New(client, name, "one"), New(client, name, "other")
+		if err := errors.Join(one.Put(t.Context(), "a/b", []byte("1")), other.Put(t.Context(), "a/b", []byte("2"))); err != nil {
+			t.Fatal(err)
+		}
+		if n, err := one.DeletePrefix(t.Context(), "a/"); n != 1 || err != nil {
+			t.Fatalf("%d, %v", n, err)
+		}
+		if got, err := other.Get(t.Context(), "a/b"); string(got) != "2" || err != nil {
+			t.Fatalf("%q, %v", got, err)
+		}
+	})
 }
 
 func TestCodeOf(t *testing.T) {

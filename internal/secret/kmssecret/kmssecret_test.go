@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"os"
 	"sync"
 	"testing"
 
@@ -14,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 	kmstypes "github.com/aws/aws-sdk-go-v2/service/kms/types"
 
+	"drover/internal/awstest"
 	"drover/internal/job"
 	"drover/internal/secret"
 	"drover/internal/secret/kmssecret"
@@ -98,18 +98,8 @@ func (s *service) Decrypt(ctx context.Context, in *kms.DecryptInput, _ ...func(*
 
 func TestOpen(t *testing.T) {
 	t.Run("service in this test", func(t *testing.T) { testOpen(t, newService(t), "key-1") })
-	t.Run("ministack", func(t *testing.T) {
-		endpoint := os.Getenv("DROVER_MINISTACK_ENDPOINT")
-		if endpoint == "" {
-			t.Skip("DROVER_MINISTACK_ENDPOINT is not set: KMS itself (its emulator) is not asked")
-		}
-		client := kms.New(kms.Options{
-			Region:       "us-east-1",
-			BaseEndpoint: aws.String(endpoint),
-			Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-				return aws.Credentials{AccessKeyID: "test", SecretAccessKey: "test"}, nil
-			}),
-		})
+	awstest.Each(t, func(t *testing.T, cfg aws.Config) {
+		client := kms.NewFromConfig(cfg)
 		made, err := client.CreateKey(t.Context(), &kms.CreateKeyInput{})
 		if err != nil {
 			t.Fatal(err)
