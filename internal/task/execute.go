@@ -100,6 +100,11 @@ func (l *ledger) Result(ctx context.Context, index int) (job.Result, error) {
 // Write packs the output and stores the result. An output that is too large for
 // the row is an object, written first.
 func (l *ledger) Write(ctx context.Context, r job.Result) (string, error) {
+	if r.Status == job.ResultRunning && !l.f.cfg.SoleOwner {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, claimWithin)
+		defer cancel()
+	}
 	var object []byte
 	r.Output, object = r.Output.Pack()
 	if object != nil {

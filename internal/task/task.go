@@ -77,7 +77,11 @@ const (
 	heldWait = 30 * time.Second
 	// settleGrace is how long an Execute of another process may take from
 	// reading the run to writing a claim. See finisher.Settle.
-	settleGrace  = 10 * time.Second
+	settleGrace = 10 * time.Second
+	// claimWithin bounds writing a claim where others may settle the run: with
+	// the age that an executor lets its knowledge of the run reach (5 s) it
+	// stays within settleGrace, however long the store would try.
+	claimWithin  = 4 * time.Second
 	defaultSlack = 5 * time.Second
 )
 
