@@ -100,6 +100,9 @@ func Settle(in Input) Decision {
 		}
 	}
 	r.Status, r.Reason = outcome(r, cause, counts, unreached, in.DeadlineKills)
+	if r.Reason == job.ReasonInternal && r.Message == "" {
+		r.Message = "the run could not be planned; the log says why"
+	}
 	status, _ := r.Unreached()
 	counts.Add(status, unreached)
 	counts.Total = r.Total

@@ -54,6 +54,9 @@ func TestSettle_Outcome(t *testing.T) {
 		if !d.Settled || d.Run.Status != c.status || d.Run.Reason != c.reason || d.Run.Counts != c.counts {
 			t.Errorf("%s: settled %v, %s %q %+v, want %s %q %+v", c.name, d.Settled, d.Run.Status, d.Run.Reason, d.Run.Counts, c.status, c.reason, c.counts)
 		}
+		if (d.Run.Message != "") != (c.reason == job.ReasonInternal) {
+			t.Errorf("%s: message %q", c.name, d.Run.Message)
+		}
 		if d.Run.Ended == nil || !d.Run.Due.IsZero() {
 			t.Errorf("%s: ended %v, due %v", c.name, d.Run.Ended, d.Run.Due)
 		}
