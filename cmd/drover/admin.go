@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -92,6 +93,9 @@ tenant.`,
 		var failed *apiError
 		if errors.As(err, &failed) && len(failed.Outcomes) == 1 && failed.Outcomes[0].Error != nil {
 			return errors.New(failed.Outcomes[0].Error.Message)
+		}
+		if failed != nil {
+			failed.Field = strings.TrimPrefix(failed.Field, "users[0].")
 		}
 		if err != nil {
 			return err

@@ -189,7 +189,7 @@ func (r *remote) pins(ctx context.Context, known []knownHost) ([]keyPin, error) 
 		Port    int    `json:"port"`
 	}
 	var pins []keyPin
-	err := all(ctx, r, "devices", url.Values{"limit": {"400"}}, "devices", func(page []device) bool {
+	err := all(ctx, r, "devices", url.Values{"limit": {"200"}}, "devices", func(page []device) bool {
 		for _, d := range page {
 			var keys []string
 			for _, k := range known {

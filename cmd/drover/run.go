@@ -155,14 +155,22 @@ func (p *program) preview(ctx context.Context, r *remote, sub submission) error 
 		p.printf("%s", indent(v.Text))
 	}
 	if more := got.Total - len(got.Previews); more > 0 {
-		p.printf("... and %d further devices\n", more)
+		p.printf("... and %s more\n", devices(more))
 	}
-	p.printf("%d devices; nothing was run\n", got.Total)
+	p.printf("%s; nothing was run\n", devices(got.Total))
 	switch {
 	case got.Total == 0:
 		return &exitError{exitUsage, errors.New("there is no device to run on")}
 	case bad > 0:
-		return &exitError{exitFailed, fmt.Errorf("the text cannot be rendered for %d devices", bad)}
+		return &exitError{exitFailed, fmt.Errorf("the text cannot be rendered for %s", devices(bad))}
 	}
 	return nil
+}
+
+// devices counts devices in words.
+func devices(n int) string {
+	if n == 1 {
+		return "1 device"
+	}
+	return fmt.Sprintf("%d devices", n)
 }
