@@ -19,7 +19,7 @@ import (
 type decoder struct {
 	problems []Problem
 	places   map[string][2]int // by field path: line and column
-	nodes    int // that may still be met
+	nodes    int               // that may still be met
 	tooMany  bool
 }
 
