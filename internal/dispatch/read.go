@@ -57,6 +57,9 @@ func (d *Dispatcher) Job(ctx context.Context, p job.Principal, run job.Run) (job
 		return j, err
 	}
 	data, err := d.Blobs.Get(ctx, j.SpecBlob)
+	if job.CodeOf(err) == job.NotFound { // the job is there
+		return j, job.Wrap(job.Corrupt, err, "the specification of job %s", j.ID)
+	}
 	if err != nil {
 		return j, err
 	}

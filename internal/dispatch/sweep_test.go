@@ -185,13 +185,19 @@ func TestSubmit_RefusedLeavesNothing(t *testing.T) {
 	blobs := &spiteful{Bucket: b.blobs}
 	b.Blobs = blobs
 	b.saved(t)(b.SaveServices(ctx, admin, []inventory.ServiceInput{{Name: "hello", Body: ptr(strings.Repeat("# long\n", 2000))}}))
-	_, err := b.Submit(ctx, operator, dispatch.Submission{Service: "hello", Name: "nightly"})
+	first, err := b.Submit(ctx, operator, dispatch.Submission{Service: "hello", Name: "nightly"})
 	must(t, err)
 	_, err = b.Submit(ctx, operator, dispatch.Submission{Service: "hello", Name: "nightly"})
 	wantCode(t, err, job.AlreadyExists)
 	if len(blobs.names) != 1 {
 		t.Errorf("left %v", blobs.names)
 	}
+	// A lost specification does not make the run look as if it were not there.
+	for name := range blobs.names {
+		must(t, blobs.Delete(ctx, name))
+	}
+	_, err = b.Job(ctx, viewer, first.Run)
+	wantCode(t, err, job.Corrupt)
 }
 
 // The same fleet imported by many at once is one fleet, and nobody is refused.
