@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -150,8 +151,14 @@ func (d *demonstration) show(ctx context.Context, devices *sshsim.Fleet) error {
 	if err != nil {
 		return err
 	}
-	for _, name := range check.Summary.Failure {
-		d.p.printf("  %s: %s\n", name, firstLine(strings.TrimSpace(check.Devices[name].Result)))
+	slices.Sort(check.Summary.Failure)
+	for _, name := range slices.Backward(check.Summary.Failure) {
+		v := check.Devices[name]
+		d.p.printf("  %s: %s", name, firstLine(strings.TrimSpace(v.Result)))
+		if v.Code != "" {
+			d.p.printf(" (exit status %s)", v.Code)
+		}
+		d.p.printf("\n")
 	}
 	d.p.printf("  ... %d devices succeeded, %d did not\n", len(check.Summary.Success), len(check.Summary.Failure))
 	if ran := devices.Executions(); len(check.Summary.Failure) != 2 || ran != 2*demoDevices-1 {
@@ -220,6 +227,7 @@ type outcomeOfRun struct {
 	} `json:"summary"`
 	Devices map[string]struct {
 		Result string `json:"result"`
+		Code   string `json:"return_code"`
 	} `json:"devices"`
 }
 

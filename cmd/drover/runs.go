@@ -209,13 +209,15 @@ func (p *program) printResult(d result) {
 	if d.Reason != "" {
 		p.printf(" (%s)", d.Reason)
 	}
+	exit := ""
 	if d.ExitStatus != nil && *d.ExitStatus != 0 {
-		p.printf(", exit status %d", *d.ExitStatus)
+		exit = fmt.Sprintf("exit status %d", *d.ExitStatus)
+		p.printf(", %s", exit)
 	}
 	if d.Attempts > 1 {
 		p.printf(", %d attempts", d.Attempts)
 	}
-	if d.Message != "" {
+	if d.Message != "" && d.Message != exit {
 		p.printf(": %s", clean(d.Message))
 	}
 	p.printf("\n%s%s", indent(d.Stdout), indent(d.Stderr))

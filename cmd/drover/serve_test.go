@@ -319,7 +319,7 @@ func TestDemo_LeavesNothingBehind(t *testing.T) {
 	if status != 0 || errs.Len() != 0 {
 		t.Fatalf("status %d\n%s%s", status, &out, &errs)
 	}
-	for _, want := range []string{"devices: 25 created", "R25: 1-2-3 from R25", "25 of 25 devices are done", "R13: ", "R7: ", "49 commands ran on the devices, each exactly once"} {
+	for _, want := range []string{"devices: 25 created", "R25: 1-2-3 from R25", "25 of 25 devices are done", "R13: ", "R7: checked R7 (exit status 3)", "49 commands ran on the devices, each exactly once"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("%q is not in\n%s", want, &out)
 		}
