@@ -34,6 +34,9 @@ func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
 // MarshalJSON encodes String.
 func (s Secret) MarshalJSON() ([]byte, error) { return json.Marshal(s.String()) }
 
+// MarshalText encodes String, for every encoder that is not JSON's.
+func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
 // Sealed is an encrypted secret, as package secret makes it. The empty value
 // means that no secret is set.
 type Sealed []byte
