@@ -151,7 +151,7 @@ func startShell(t *testing.T, dir string) *shell {
 	cmd := exec.Command("bash", "--norc", "--noprofile")
 	cmd.Dir = dir
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Env = append(os.Environ(), "PS1=", "TERM=dumb", "COLUMNS=120", "CI=")
+	cmd.Env = append(os.Environ(), "PS1=", "TERM=dumb", "COLUMNS=120", "CI=", "MAKEFLAGS=", "MAKELEVEL=")
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
