@@ -2,6 +2,7 @@ package render
 
 import (
 	"bytes"
+	"slices"
 	"sync"
 
 	"go.starlark.net/starlark"
@@ -64,39 +65,65 @@ func (c *textCache) add(text string, t *template) {
 	c.texts[text] = t
 }
 
-// cachePayload is the longest payload that is remembered.
-const cachePayload = 256 << 10
+// cachePayloads bounds the payloads that are remembered, as text. Decoded, one
+// can take a hundred times its length.
+const cachePayloads = 2 << 20
 
 // payloads remembers the last few payloads: a run's is the same for each of
 // its devices. Expressions cannot change values, so that sharing them is safe.
 var payloads payloadCache
 
 type payloadCache struct {
+	decoding sync.Mutex // one at a time: the devices of a run all ask at once
+
 	mu      sync.RWMutex
-	entries [4]struct {
-		raw   []byte
-		value *starlark.Dict
-	}
-	next int
+	entries []decodedPayload // oldest first
 }
 
+type decodedPayload struct {
+	raw   []byte
+	value *starlark.Dict
+}
+
+// maxPayloads is how many payloads are remembered at most.
+const maxPayloads = 4
+
 func (c *payloadCache) decode(raw []byte) (*starlark.Dict, error) {
+	if d := c.find(raw); d != nil {
+		return d, nil
+	}
+	c.decoding.Lock()
+	defer c.decoding.Unlock()
+	if d := c.find(raw); d != nil {
+		return d, nil
+	}
+	d, err := decodePayload(raw)
+	if err == nil && len(raw) <= cachePayloads {
+		c.add(raw, d)
+	}
+	return d, err
+}
+
+func (c *payloadCache) find(raw []byte) *starlark.Dict {
 	c.mu.RLock()
+	defer c.mu.RUnlock()
 	for _, e := range c.entries {
-		if e.value != nil && bytes.Equal(e.raw, raw) {
-			c.mu.RUnlock()
-			return e.value, nil
+		if bytes.Equal(e.raw, raw) {
+			return e.value
 		}
 	}
-	c.mu.RUnlock()
-	d, err := decodePayload(raw)
-	if err != nil || len(raw) > cachePayload {
-		return d, err
-	}
+	return nil
+}
+
+func (c *payloadCache) add(raw []byte, d *starlark.Dict) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	e := &c.entries[c.next]
-	e.raw, e.value = bytes.Clone(raw), d
-	c.next = (c.next + 1) % len(c.entries)
-	return d, nil
+	c.entries = append(c.entries, decodedPayload{bytes.Clone(raw), d})
+	total := 0
+	for i := len(c.entries) - 1; i >= 0; i-- {
+		if total += len(c.entries[i].raw); total > cachePayloads || len(c.entries)-i > maxPayloads {
+			c.entries = slices.Delete(c.entries, 0, i+1)
+			return
+		}
+	}
 }

@@ -287,7 +287,19 @@ func decodeArray(dec *json.Decoder) (starlark.Value, error) {
 	return newList(elems), err
 }
 
+// emptyDict stands for every empty object of a payload: a dictionary of its own
+// would take two hundred times as much as the two bytes that ask for it.
+var emptyDict = func() *starlark.Dict {
+	d := new(starlark.Dict)
+	d.Freeze()
+	return d
+}()
+
 func decodeObject(dec *json.Decoder) (starlark.Value, error) {
+	if !dec.More() {
+		_, err := dec.Token()
+		return emptyDict, err
+	}
 	d := new(starlark.Dict)
 	for dec.More() {
 		k, err := dec.Token()
