@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -215,14 +214,13 @@ func serveApp(ctx context.Context, app *standalone.App, l net.Listener, log *slo
 	requests, letGo := context.WithCancel(context.WithoutCancel(ctx))
 	defer letGo()
 	srv := &http.Server{
-		Handler:           timedBody(app.Handler(), 2*time.Minute),
+		Handler:           app.Handler(),
 		BaseContext:       func(net.Listener) context.Context { return requests },
 		ReadHeaderTimeout: 10 * time.Second,
-		IdleTimeout:       2 * time.Minute,
-		// No WriteTimeout: synchronous runs answer when they are done. No
-		// ReadTimeout either: it would end the wait too. See timedBody.
-		MaxHeaderBytes: 64 << 10,
-		ErrorLog:       slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		ReadTimeout:       2 * time.Minute, // of the request; net/http lifts it while the answer is waited for
+		IdleTimeout:       2 * time.Minute, // no WriteTimeout: synchronous runs answer when they are done
+		MaxHeaderBytes:    64 << 10,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 	work, stopWork := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopWork()
@@ -247,35 +245,6 @@ func serveApp(ctx context.Context, app *standalone.App, l net.Listener, log *slo
 		return drain(app, srv, signals, letGo)
 	}, func(error) { tell() })
 	return g.Run()
-}
-
-// timedBody bounds how long a caller may take to send a body. The bound is
-// lifted once the body is read: a deadline that stays on the connection would
-// cancel a request that waits for its run.
-func timedBody(h http.Handler, limit time.Duration) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Body != nil && r.Body != http.NoBody {
-			c := http.NewResponseController(w)
-			_ = c.SetReadDeadline(time.Now().Add(limit)) // a connection that knows no deadline needs none
-			r.Body = &bodyReader{r.Body, func() { _ = c.SetReadDeadline(time.Time{}) }}
-		}
-		h.ServeHTTP(w, r)
-	})
-}
-
-// bodyReader says when the body is at its end.
-type bodyReader struct {
-	io.ReadCloser
-	ended func()
-}
-
-// Read reads the body.
-func (b *bodyReader) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
-	if errors.Is(err, io.EOF) {
-		b.ended()
-	}
-	return n, err
 }
 
 // drain finishes the devices under way, answers who still waits, and returns.

@@ -15,7 +15,6 @@ import (
 	"math/big"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -290,47 +289,6 @@ func TestServe_Settings(t *testing.T) {
 		if info, err := os.Stat(filepath.Join(data, name)); err != nil || info.Mode().Perm() != 0o600 {
 			t.Errorf("%s: %v %v", name, info.Mode(), err)
 		}
-	}
-}
-
-// TestTimedBody: a caller that sends slowly is cut off; one that waits for an
-// answer is not.
-func TestTimedBody(t *testing.T) {
-	const limit = 100 * time.Millisecond
-	srv := httptest.NewServer(timedBody(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if _, err := io.ReadAll(r.Body); err != nil {
-			w.WriteHeader(http.StatusRequestTimeout)
-			return
-		}
-		if sleep(r.Context(), 5*limit) != nil {
-			panic("the request was canceled")
-		}
-	}), limit))
-	defer srv.Close()
-	for _, body := range []io.Reader{strings.NewReader("whole"), nil} {
-		r, err := http.NewRequest("POST", srv.URL, body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		resp, err := http.DefaultClient.Do(r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		_ = resp.Body.Close()
-		if resp.StatusCode != 200 {
-			t.Errorf("%v: %s", body, resp.Status)
-		}
-	}
-	c, err := net.Dial("tcp", srv.Listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = c.Close() }()
-	_, _ = io.WriteString(c, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nhalf")
-	_ = c.SetReadDeadline(time.Now().Add(time.Minute))
-	answer, err := io.ReadAll(c)
-	if err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 408 ") {
-		t.Errorf("%v %s", err, answer)
 	}
 }
 
