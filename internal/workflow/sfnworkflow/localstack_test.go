@@ -3,6 +3,7 @@ package sfnworkflow_test
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -153,6 +154,10 @@ func TestLocalStack(t *testing.T) {
 	}
 	machine := aws.ToString(created.StateMachineArn)
 
+	t.Run("a repeated start", func(t *testing.T) {
+		t.Parallel()
+		startedTwice(t, client, machine)
+	})
 	for name, p := range ps {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -260,6 +265,36 @@ func bounded(t *testing.T, events []sfntypes.HistoryEvent) {
 		}
 	case peak != 2:
 		t.Errorf("%d iterations at once, want 2", peak)
+	}
+}
+
+// startedTwice starts one run again while it goes on, and when it is over: AWS
+// and its emulators answer the first with success and the second with an error,
+// and neither begins anything.
+func startedTwice(t *testing.T, client *sfn.Client, machine string) {
+	t.Helper()
+	const run = "Twice"
+	w, err := sfnworkflow.New(client, machine+"#InlineAgain") // goes on for a second
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := w.Start(t.Context(), "t", run); err != nil {
+			t.Fatal(err)
+		}
+	}
+	over := awaitExecution(t, client, machine, run)
+	if err := w.Start(t.Context(), "t", run); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.StartExecution(t.Context(), &sfn.StartExecutionInput{
+		StateMachineArn: &machine, Name: aws.String(run), Input: aws.String(`{"tenant":"t","run":"Twice"}`),
+	}); !errors.As(err, new(*sfntypes.ExecutionAlreadyExists)) {
+		t.Errorf("the service itself answers %v; the driver's other answer is not tested", err)
+	}
+	again := awaitExecution(t, client, machine, run)
+	if !aws.ToTime(over.StartDate).Equal(aws.ToTime(again.StartDate)) || !aws.ToTime(over.StopDate).Equal(aws.ToTime(again.StopDate)) {
+		t.Errorf("the execution of %v to %v is now one of %v to %v", over.StartDate, over.StopDate, again.StartDate, again.StopDate)
 	}
 }
 

@@ -196,7 +196,7 @@ func stops() []testCase {
 			}
 			starts.Wait()
 			s.harness.Over(t, x.tenant, x.run)
-			s.play(t, x)
+			s.play(t, x) // once more, when it is over
 			s.barrier(t)
 			x.check(t, once)
 		}},
