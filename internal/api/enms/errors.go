@@ -46,6 +46,9 @@ func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	switch {
 	case errors.Is(r.Context().Err(), context.Canceled):
 		status = statusHungUp
+	case errors.Is(r.Context().Err(), context.DeadlineExceeded):
+		status = http.StatusGatewayTimeout
+		err = job.Wrap(job.Canceled, err, "The answer takes longer than this way of asking allows.")
 	case !ok:
 		status = http.StatusInternalServerError
 	}

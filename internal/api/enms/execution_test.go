@@ -53,6 +53,22 @@ func TestSync_AnswersInTimeWithTheRuntime(t *testing.T) {
 	})
 }
 
+// A gateway gives up at a time of its own: what cannot be read by then is a
+// 504 of ours.
+func TestResult_TooSlowForTheCallerIs504(t *testing.T) {
+	s := start(t, apitest.Options{})
+	s.Script("brief", "echo done", nil)
+	at := runtimeOf(run(s, `{"name":"brief","devices":["R1"]}`))
+	ctx, cancel := context.WithDeadline(context.Background(), time.Now())
+	defer cancel()
+	for _, path := range []string{resultPath("brief", at), "/rest/run_log/" + url.PathEscape(at)} {
+		a := s.DoContext(ctx, apitest.Request{Method: "GET", Path: path, User: apitest.Admin})
+		if want := "{\"alert\":\"Error 504 - The answer takes longer than this way of asking allows.\"}\n"; a.Status != http.StatusGatewayTimeout || a.Body != want {
+			t.Errorf("%s: %d %s", path, a.Status, a.Body)
+		}
+	}
+}
+
 // 62 and 82: stop kills what runs, and says what happened to whom.
 func TestChecklist_Stop(t *testing.T) {
 	s := start(t, apitest.Options{})

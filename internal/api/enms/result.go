@@ -75,6 +75,9 @@ func (s *server) read(ctx context.Context, p job.Principal, run job.Run) (*answe
 // each page.
 func (s *server) eachResult(ctx context.Context, p job.Principal, run job.Run, one func(job.Result), paged func()) error {
 	for from := 0; from >= 0; {
+		if err := ctx.Err(); err != nil { // a large run takes minutes to read
+			return job.Wrap(job.Canceled, err, "reading the results")
+		}
 		page, err := s.Dispatch.Results(ctx, p, run.ID, from, resultsPage)
 		if err != nil {
 			return err

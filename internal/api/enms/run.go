@@ -230,8 +230,9 @@ func targetErrors(unknown []inventory.Unknown) []string {
 	return out
 }
 
-// answerWhenOver waits for the run and answers with its result. When that
-// takes longer than the deployment allows, the answer names the run and the run goes on.
+// answerWhenOver waits for the run and answers with its result. When that,
+// reading the results included, takes longer than the deployment allows, the
+// answer names the run and the run goes on.
 func (s *server) answerWhenOver(w http.ResponseWriter, r *http.Request, c call, got dispatch.Submitted) {
 	ctx := r.Context()
 	if s.SyncTimeout > 0 {
@@ -240,21 +241,19 @@ func (s *server) answerWhenOver(w http.ResponseWriter, r *http.Request, c call, 
 		defer cancel()
 	}
 	run, err := s.Dispatch.Wait(ctx, c.who, got.Run.ID)
-	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+	var a *answer
+	if err == nil {
+		a, err = s.read(ctx, c.who, run)
+	}
+	switch {
+	case err == nil:
+		a.main["errors"] = targetErrors(got.Unknown)
+		s.writeAnswer(w, r, a, a.main)
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
 		s.write(w, r, http.StatusGatewayTimeout, map[string]any{
 			"alert":  "Error 504 - The run goes on; its result can be read later with this runtime.",
 			"errors": targetErrors(got.Unknown), "runtime": runtime(got.Run.Created)})
-		return
-	}
-	if err != nil {
+	default:
 		s.fail(w, r, err)
-		return
 	}
-	a, err := s.read(r.Context(), c.who, run)
-	if err != nil {
-		s.fail(w, r, err)
-		return
-	}
-	a.main["errors"] = targetErrors(got.Unknown)
-	s.writeAnswer(w, r, a, a.main)
 }
