@@ -36,6 +36,14 @@ test: ## everything that this machine can run; what it cannot is listed by name
 test-cloud: ## deploy the synthesised template into an emulator and run the end-to-end cases there
 	@scripts/test-cloud
 
+.PHONY: test-faults
+test-faults: ## bad days: every fault injected, and what was lost, done twice or stuck
+	@scripts/test-faults
+
+.PHONY: cost
+cost: ## price of 1,000 device runs in the cloud, counted
+	@scripts/cost
+
 .PHONY: bench
 bench: ## the measurements of the README, side by side in one run
 	@go run ./scripts/bench

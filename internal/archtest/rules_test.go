@@ -58,6 +58,9 @@ var rules = []rule{
 	{"device/sshdevice", with("job", "device"), "a driver knows its port"},
 	{"device/sshsim", with("job"), "a pretend device shares no code with what reaches it, or both could be wrong together"},
 
+	{"store/dynamotest", with("store/dynamostore"), "finds DynamoDB Local and makes tables there"},
+	{"costtest", nil, "a table of prices; its tests bring up the cloud's tasks and count"},
+	{"faulttest", nil, "its tests bring up the tasks and break what is below them"},
 	{"store/storetest", with("job", "store", "store/law"), "a suite knows its port"},
 	{"workflow/workflowtest", with("job", "workflow", "task", "store"), "a suite knows its port and the tasks' payloads"},
 	{"blob/blobtest", with("job", "blob"), "a suite knows its port"},
@@ -101,7 +104,7 @@ type outside struct {
 
 var outsideRules = []outside{
 	{"github.com/aws/aws-sdk-go-v2", with("store/dynamostore", "blob/s3blob", "secret/kmssecret", "workflow/sfnworkflow", "event/busevents",
-		"cloud", "cloud/depot", "cloud/runs", "cloud/cloudtest", "awstest"), false, "AWS stops at the cloud's drivers and wiring"},
+		"cloud", "cloud/depot", "cloud/runs", "cloud/cloudtest", "awstest", "store/dynamotest"), false, "AWS stops at the cloud's drivers and wiring"},
 	{"github.com/aws/smithy-go", with("store/dynamostore", "blob/s3blob", "secret/kmssecret", "workflow/sfnworkflow", "event/busevents"), false,
 		"AWS stops at the cloud's drivers and wiring"},
 	{"github.com/aws/aws-lambda-go", with("cloud"), false, "Lambda's runtime is started in one place; HTTP events stop at lambdahttp, which decodes them itself"},

@@ -80,16 +80,22 @@ func (k *knownRun) way(ctx context.Context, f *Functions, d job.Device) (way, er
 		id = k.job.CredentialID
 	}
 	l, err := k.login(ctx, f, id)
-	if err != nil || l.refused != nil {
-		return way{refused: l.refused}, err
+	if err != nil {
+		return way{}, err
+	}
+	if l.refused != nil {
+		return way{refused: l.refused}, nil
 	}
 	w := way{to: f.endpoint(d, l.auth), become: l.become, redact: l.redact}
 	if d.JumpID == 0 {
 		return w, nil
 	}
 	j, err := k.jump(ctx, f, d.JumpID)
-	if err != nil || j.refused != nil {
-		return way{refused: j.refused}, err
+	if err != nil {
+		return way{}, err
+	}
+	if j.refused != nil {
+		return way{refused: j.refused}, nil
 	}
 	w.to.Jump = &j.to
 	w.redact = k.redactor(id, d.JumpID, slices.Concat(l.secrets, j.secrets))

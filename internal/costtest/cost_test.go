@@ -1,0 +1,217 @@
+package costtest
+
+import (
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"strings"
+	"testing"
+	"text/tabwriter"
+	"time"
+
+	"drover/internal/job"
+	"drover/internal/planner"
+	"drover/internal/store/dynamotest"
+)
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	dynamotest.Stop()
+	os.Exit(code)
+}
+
+const (
+	fleetSize = 1000 // devices of a distributed run
+	answering = 100  // of them really run
+	fewSize   = 40   // devices of an inline run
+)
+
+// scenario is a kind of run that is priced.
+type scenario struct {
+	maps    string
+	seconds int
+	object  bool // each output is an object
+	// budget is design.md's, for 1,000 device runs; 0: there is none.
+	budget float64
+	usage  Usage // of 1,000 device runs
+}
+
+// withoutStarts is the price without what a Distributed Map pays for starting a
+// child. The design's budgets were made without it; see docs/cost.md.
+func (s scenario) withoutStarts() float64 {
+	u := Usage{}
+	u.Add(s.usage, 1)
+	u[ChildStarts] = 0
+	return u.Total()
+}
+
+// TestCost counts what 1,000 device runs use and holds their price to the
+// design's budgets. With DROVER_COST=FILE it writes the table there.
+func TestCost(t *testing.T) {
+	l := newLab(t, fleetSize, answering)
+	script := func(seconds, bytes int) string { return fmt.Sprintf("work %d %d", seconds, bytes) }
+	const smallOutput, objectOutput = 200, 16 << 10
+	l.service("small 2", "all", script(2, smallOutput))
+	l.service("object 2", "all", script(2, objectOutput))
+	l.service("small 10", "all", script(10, smallOutput))
+	l.service("few 2", "few", script(2, smallOutput))
+	l.service("few 10", "few", script(10, smallOutput))
+	idle := l.sweep()
+
+	var scenarios []scenario
+	for _, c := range []struct {
+		service  string
+		seconds  int
+		object   bool
+		express  float64
+		standard float64
+	}{
+		{"small 2", 2, false, 0.013, 0.09},
+		{"object 2", 2, true, 0.02, 0},
+		{"small 10", 10, false, 0, 0},
+	} {
+		length := time.Duration(c.seconds) * time.Second
+		m := l.measure(c.service, answering*job.DefaultConcurrency/fleetSize, answering, length)
+		judge(t, c.service, c.seconds, m)
+		for _, maps := range []planner.Map{planner.Express, planner.Standard} {
+			s := scenario{maps: string(maps), seconds: c.seconds, object: c.object, budget: c.express, usage: Usage{}}
+			if maps == planner.Standard {
+				s.budget = c.standard
+			}
+			s.usage.Add(m.run.usage, 1)
+			s.usage.Add(m.process.usage, float64(fleetSize)/answering)
+			s.usage.Add(m.device.usage, float64(fleetSize)/answering)
+			s.usage.Add(idle.usage, math.Ceil(float64(fleetSize/job.DefaultConcurrency*c.seconds)/60))
+			distributed(t, &s)
+			scenarios = append(scenarios, s)
+		}
+	}
+	for _, seconds := range []int{2, 10} {
+		m := l.measure(fmt.Sprintf("few %d", seconds), fewSize, fewSize, time.Duration(seconds)*time.Second)
+		s := scenario{maps: string(planner.Inline), seconds: seconds, usage: Usage{}}
+		if seconds == 2 {
+			s.budget = 0.09
+		}
+		const runs = fleetSize / fewSize
+		s.usage.Add(m.run.usage, runs)
+		s.usage.Add(m.process.usage, 1) // one run after another, by the same processes
+		s.usage.Add(m.device.usage, runs)
+		s.usage.Add(idle.usage, math.Ceil(float64(runs*seconds)/60))
+		outside, inside := path(t, s.maps)
+		s.usage[Transitions] += float64(runs*outside + fleetSize*inside)
+		s.usage[Traces] += sampled * (fleetSize + runs)
+		scenarios = append(scenarios, s)
+	}
+	for _, s := range scenarios {
+		if s.budget > 0 && s.withoutStarts() > s.budget {
+			t.Errorf("%s, %d s, objects %v: $%.5f without the starts of children, the budget is $%.3f", s.maps, s.seconds, s.object, s.withoutStarts(), s.budget)
+		}
+	}
+	var text strings.Builder
+	print(&text, scenarios, idle.usage)
+	t.Log("\n" + text.String())
+	if file := os.Getenv("DROVER_COST"); file != "" {
+		if err := os.WriteFile(file, []byte(text.String()), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// judge holds a device's requests to the design's budget: two writes, one batch
+// read once its process knows the run, and, while its command runs, one more read
+// and at most one more write in 5 s. DynamoDB Local agrees with the reckoning of
+// their units.
+func judge(t *testing.T, name string, seconds int, m measured) {
+	t.Helper()
+	d := m.device
+	t.Logf("%s: requests of %d devices %v: %.2f write units and %.2f read units each; %s beside the command", name, answering, d.requests,
+		d.usage[TableWrites]/answering, d.usage[TableReads]/answering, m.beside.Round(time.Millisecond))
+	if got, most := d.requests["PutItem"], (2+seconds/5)*answering; got < 2*answering || got > most {
+		t.Errorf("%s: %d writes for %d devices, at most %d are stated", name, got, answering, most)
+	}
+	if got := d.usage[TableWrites]; seconds < 5 && got > 5*answering {
+		t.Errorf("%s: %v write units for %d devices", name, got, answering)
+	}
+	for _, r := range []reading{m.process, m.device} {
+		if got := r.usage[TableReads] + r.usage[TableWrites]; got != r.told {
+			t.Errorf("%s: reckoned %v units, DynamoDB Local says %v (%v)", name, got, r.told, r.requests)
+		}
+	}
+}
+
+// distributed adds what a Distributed Map's children use.
+func distributed(t *testing.T, s *scenario) {
+	t.Helper()
+	limit := time.Minute
+	if s.maps == string(planner.Standard) {
+		limit = 5 * time.Minute
+	}
+	plan := planner.Plan(planner.Input{Devices: fleetSize, Limits: job.Limits{Timeout: limit, Concurrency: job.DefaultConcurrency}})
+	if string(plan.Map) != s.maps || plan.Units != fleetSize {
+		t.Fatalf("%d devices with a limit of %s are mapped %s over %d units", fleetSize, limit, plan.Map, plan.Units)
+	}
+	outside, inside := path(t, s.maps)
+	s.usage[Transitions] += float64(outside)
+	s.usage[ChildStarts] += fleetSize
+	s.usage[Traces] += sampled * (fleetSize + 1)
+	if s.maps == string(planner.Standard) {
+		s.usage[Transitions] += float64(fleetSize * inside)
+		return
+	}
+	s.usage[ExpressRequests] += fleetSize
+	s.usage[ExpressDuration] += fleetSize * (float64(s.seconds) + 0.1) * 64 / 1024
+}
+
+// print writes the table.
+func print(w io.Writer, scenarios []scenario, idle Usage) {
+	out := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	row := func(first string, cell func(scenario) string) {
+		fmt.Fprint(out, first, "\t")
+		for _, s := range scenarios {
+			fmt.Fprint(out, cell(s), "\t")
+		}
+		fmt.Fprintln(out)
+	}
+	fmt.Fprintf(w, "1,000 device runs in us-east-1, list prices of %s, US dollars, no free tier\n\n", PricesAsOf)
+	row("", func(s scenario) string { return s.maps })
+	row("command", func(s scenario) string { return fmt.Sprintf("%d s", s.seconds) })
+	row("output", func(s scenario) string {
+		if s.object {
+			return "object"
+		}
+		return "small"
+	})
+	for _, p := range Prices {
+		row(string(p.Item), func(s scenario) string {
+			if p.Of(s.usage) == 0 {
+				return "-"
+			}
+			return fmt.Sprintf("%.5f", p.Of(s.usage))
+		})
+	}
+	row("total", func(s scenario) string { return fmt.Sprintf("%.5f", s.usage.Total()) })
+	row("without starts of children", func(s scenario) string { return fmt.Sprintf("%.5f", s.withoutStarts()) })
+	row("budget", func(s scenario) string {
+		if s.budget == 0 {
+			return "-"
+		}
+		return fmt.Sprintf("%.3f", s.budget)
+	})
+	_ = out.Flush()
+	fmt.Fprintln(w)
+	out = tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprint(out, "counted, each device run\t")
+	for _, s := range scenarios {
+		fmt.Fprintf(out, "%s %d s\t", s.maps, s.seconds)
+	}
+	fmt.Fprintln(out)
+	for _, p := range Prices {
+		row(string(p.Item), func(s scenario) string { return fmt.Sprintf("%.4g", s.usage[p.Item]/fleetSize) })
+	}
+	_ = out.Flush()
+	const minutes = 30 * 24 * 60
+	month := Usage{}
+	month.Add(idle, minutes)
+	fmt.Fprintf(w, "\nidle, the sweeper of a month of 30 days: $%.3f (the key of KMS, alarms and the dashboard are beside it, see docs/cost.md)\n", month.Total())
+}
