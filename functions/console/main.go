@@ -19,7 +19,7 @@ func main() {
 		if err != nil {
 			return nil, err
 		}
-		h := console.New(console.Config{Dispatch: f.Dispatch, Auth: f.Auth, Log: f.Log, Version: version})
+		h := console.New(console.Config{Dispatch: f.Dispatch, Auth: f.Auth, Log: f.Log, Version: version, MaxAnswer: front.MaxAnswer})
 		return f.Serve(api.FamilyConsole, h, h)
 	})
 }

@@ -19,7 +19,8 @@ func main() {
 			return nil, err
 		}
 		family := func(patience time.Duration) http.Handler {
-			return enms.New(enms.Config{Dispatch: f.Dispatch, Auth: f.Auth, Clock: time.Now, Log: f.Log, SyncTimeout: patience})
+			return enms.New(enms.Config{Dispatch: f.Dispatch, Auth: f.Auth, Clock: time.Now, Log: f.Log, SyncTimeout: patience,
+				MaxAnswer: front.MaxAnswer})
 		}
 		return f.Serve(api.FamilyENMS, family(front.SyncTimeout), family(cloud.LongestAttempt))
 	})

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"strconv"
 
-	"drover/internal/api"
 	"drover/internal/fleet"
 	"drover/internal/inventory"
 	"drover/internal/job"
@@ -137,7 +136,7 @@ func (c call) listing(most int, list func(limit int, after string) (body any, er
 			return answer{}, err
 		}
 		body, err := encode(v)
-		if err != nil || len(body) <= api.MaxAnswer || limit == 1 {
+		if err != nil || len(body) <= c.room || limit == 1 {
 			return answer{body: encoded(body)}, err
 		}
 		limit = max(limit/2, 1)

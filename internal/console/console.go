@@ -35,6 +35,9 @@ type Config struct {
 	// TrustProxy takes the caller's address from X-Forwarded-For.
 	TrustProxy bool
 
+	// MaxAnswer is how many bytes an answer may have; 0: api.MaxAnswer.
+	MaxAnswer int
+
 	// Backup writes a backup of the whole installation. Nil where there is
 	// none: the call is Unsupported then.
 	Backup func(ctx context.Context, w io.Writer) error
@@ -54,8 +57,9 @@ type server struct {
 // call is one authenticated request.
 type call struct {
 	*http.Request
-	w http.ResponseWriter
-	p job.Principal
+	w    http.ResponseWriter
+	p    job.Principal
+	room int // bytes of the answer at most
 }
 
 // answer is what a handler returns.
@@ -124,6 +128,9 @@ func routes() []route {
 func New(c Config) http.Handler {
 	if c.Clock == nil {
 		c.Clock = time.Now
+	}
+	if c.MaxAnswer == 0 {
+		c.MaxAnswer = api.MaxAnswer
 	}
 	s := &server{c}
 	paths := map[string]map[string]http.HandlerFunc{
@@ -196,7 +203,7 @@ func (s *server) handler(rt route) http.HandlerFunc {
 }
 
 func (s *server) admit(w http.ResponseWriter, r *http.Request, rt route) (call, error) {
-	c := call{Request: r, w: w}
+	c := call{Request: r, w: w, room: s.MaxAnswer}
 	p, err := s.Auth.Basic(r.Context(), r, api.Address(r.Context()))
 	if err != nil {
 		return c, err

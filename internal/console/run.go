@@ -198,7 +198,7 @@ func (s *server) results(c call) (answer, error) {
 		if err != nil {
 			return answer{}, err
 		}
-		if size += len(body) + 1; size > api.MaxAnswer && keep > 0 {
+		if size += len(body) + 1; size > s.MaxAnswer && keep > 0 {
 			break
 		}
 		keep++
@@ -213,7 +213,7 @@ func (s *server) results(c call) (answer, error) {
 	for i := range out.Results {
 		out.Results[i] = resultOf(page.Results[i], &texts)
 	}
-	body, _, err := texts.Fit(api.MaxAnswer, func() ([]byte, error) { return encode(out) })
+	body, _, err := texts.Fit(s.MaxAnswer, func() ([]byte, error) { return encode(out) })
 	return answer{body: encoded(body)}, err
 }
 
@@ -254,6 +254,6 @@ func (s *server) preview(c call) (answer, error) {
 	for i, r := range rows {
 		out.Previews[i] = wirePreviewDevice{r.Device, r.Address, texts.Add(r.Text), r.Err}
 	}
-	body, _, err := texts.Fit(api.MaxAnswer, func() ([]byte, error) { return encode(out) })
+	body, _, err := texts.Fit(s.MaxAnswer, func() ([]byte, error) { return encode(out) })
 	return answer{body: encoded(body)}, err
 }

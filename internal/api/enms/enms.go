@@ -36,6 +36,9 @@ type Config struct {
 	// SyncTimeout is how long a synchronous call waits before it answers
 	// 504 with the runtime, while the run goes on. 0: as long as the caller.
 	SyncTimeout time.Duration
+	// MaxAnswer is how many bytes an answer may have; 0: api.MaxAnswer. A
+	// gateway that wraps answers in an envelope of its own takes fewer.
+	MaxAnswer int
 	// Node is the number in is_alive; 0: made from the host's network address.
 	Node int64
 	// TrustProxy takes callers' addresses from X-Forwarded-For.
@@ -56,6 +59,9 @@ type server struct {
 func New(c Config) http.Handler {
 	if c.Trigger == "" {
 		c.Trigger = DefaultTrigger
+	}
+	if c.MaxAnswer == 0 {
+		c.MaxAnswer = api.MaxAnswer
 	}
 	if c.Node == 0 {
 		c.Node = nodeNumber()

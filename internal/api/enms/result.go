@@ -56,7 +56,7 @@ func (s *server) read(ctx context.Context, p job.Principal, run job.Run) (*answe
 		if !neverStarted(r) {
 			a.devices[r.Device] = a.device(r, run.Ended)
 		}
-	}, func() { a.texts.Cut(2 * api.MaxAnswer) })
+	}, func() { a.texts.Cut(2 * s.MaxAnswer) })
 	if err != nil {
 		return nil, err
 	}
@@ -177,13 +177,13 @@ const sparedForCut = 256
 func (s *server) writeAnswer(w http.ResponseWriter, r *http.Request, a *answer, whole map[string]any) {
 	leftOut := 0
 	enc := func() ([]byte, error) { return encode(whole) }
-	body, texts, err := a.texts.Fit(api.MaxAnswer-sparedForCut, enc)
+	body, texts, err := a.texts.Fit(s.MaxAnswer-sparedForCut, enc)
 	for _, all := range []bool{false, true} {
 		if job.CodeOf(err) != job.TooLarge {
 			break
 		}
 		leftOut += a.leaveOut(all)
-		body, texts, err = a.texts.Fit(api.MaxAnswer-sparedForCut, enc)
+		body, texts, err = a.texts.Fit(s.MaxAnswer-sparedForCut, enc)
 	}
 	if err == nil && texts+leftOut > 0 {
 		whole["cut"] = map[string]any{"texts": texts, "devices": leftOut}
