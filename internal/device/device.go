@@ -27,6 +27,7 @@ type Endpoint struct {
 	DeviceID int64     // what Pins knows it by
 	Legacy   bool      // also offer algorithms that x/crypto/ssh calls insecure
 	Jump     *Endpoint // log in through this one; nil: directly
+	Paced    bool      // Pacer.Pace was waited for: Dial does not wait again
 }
 
 // Auth are the ways to log in, tried in this order: key, password,
@@ -53,6 +54,14 @@ type Pins interface {
 // through the jump host if there is one, and honours ctx throughout.
 type Dialer interface {
 	Dial(ctx context.Context, to Endpoint) (Session, error)
+}
+
+// Pacer is an optional ability of a Dialer: it limits new connections. A caller
+// whose time for a device is running while it dials waits here before, and sets
+// Endpoint.Paced.
+type Pacer interface {
+	// Pace waits until one more connection may be made. The error is ctx's.
+	Pace(ctx context.Context) error
 }
 
 // Session is a logged-in connection. It is used by one goroutine at a time.

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"time"
 
+	"drover/internal/device"
 	"drover/internal/job"
 )
 
@@ -48,7 +49,12 @@ func (d *deviceCall) step(ctx context.Context) (wait time.Duration, again bool, 
 	if d.w.Refused != nil {
 		return d.end(ctx, d.refused(now))
 	}
-	if !d.fits(ctx, 0, d.w.Limits.Timeout) {
+	inTime, err := d.pace(ctx)
+	if err != nil || d.closed() {
+		return d.close(ctx, err)
+	}
+	now = d.Clock()
+	if !inTime || !d.fits(ctx, 0, d.w.Limits.Timeout) {
 		if d.mine {
 			return d.release(ctx, now)
 		}
@@ -59,6 +65,26 @@ func (d *deviceCall) step(ctx context.Context) (wait time.Duration, again bool, 
 		return 0, err == nil, err
 	}
 	return d.try(ctx)
+}
+
+// pace waits for the limit on new connections before the device is claimed: a
+// claim counts the time of one attempt, not that of a queue. It reports false
+// when the wait would outlive the call. When ctx ends first it finds out why, as
+// sleep does.
+func (d *deviceCall) pace(ctx context.Context) (inTime bool, err error) {
+	p, ok := d.Dialer.(device.Pacer)
+	if !ok {
+		return true, nil
+	}
+	if err := p.Pace(ctx); err != nil {
+		if ctx.Err() == nil {
+			return false, nil
+		}
+		return false, d.ended(ctx)
+	}
+	d.w.Endpoint.Paced = true
+	_, err = d.look(ctx)
+	return true, err
 }
 
 // clampWait keeps a wait in whole seconds, at least one.
@@ -245,7 +271,13 @@ func (d *deviceCall) sleep(ctx context.Context, wait time.Duration) error {
 	case <-t.C:
 		return nil
 	case <-ctx.Done():
+		return d.ended(ctx)
 	}
+}
+
+// ended says why ctx ended while nothing ran: nil means that the run is closed,
+// which the next look shows.
+func (d *deviceCall) ended(ctx context.Context) error {
 	c, cancel := d.recording(ctx)
 	defer cancel()
 	if control, err := d.Ledger.Control(c); err == nil {

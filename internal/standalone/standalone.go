@@ -241,8 +241,12 @@ func (a *App) Run(ctx context.Context) error {
 		if _, err := a.dispatch.Sweep(ctx); err != nil && ctx.Err() == nil {
 			a.log.ErrorContext(ctx, "sweep", "err", err)
 		}
-		if n, err := a.dispatch.Open(ctx); err == nil {
+		// Starting what runs already does nothing; what was given up
+		// because the disk was full, say, goes on now.
+		if n, err := a.dispatch.Resume(ctx); err == nil {
 			a.open.Store(int64(n))
+		} else if ctx.Err() == nil {
+			a.log.ErrorContext(ctx, "resume", "err", err)
 		}
 		select {
 		case <-t.C:

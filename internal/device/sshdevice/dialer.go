@@ -113,7 +113,7 @@ func New(c Config) *Dialer {
 // Dial logs in to a device, through its jump hosts if there are any. Errors
 // are *device.Error with Sent false.
 func (d *Dialer) Dial(ctx context.Context, to device.Endpoint) (device.Session, error) {
-	c, err := d.connect(ctx, &to, 0)
+	c, err := d.connect(ctx, &to, 0, to.Paced)
 	if err != nil {
 		d.conf.Log.LogAttrs(ctx, slog.LevelDebug, "no session", slog.String("device", to.Name), slog.Any("err", err))
 		return nil, err
@@ -137,8 +137,9 @@ func (c *client) close() {
 	}
 }
 
-// connect logs in to one endpoint. depth counts the jump hosts above it.
-func (d *Dialer) connect(ctx context.Context, to *device.Endpoint, depth int) (*client, error) {
+// connect logs in to one endpoint. depth counts the jump hosts above it; paced
+// says that the limit on new connections was waited for.
+func (d *Dialer) connect(ctx context.Context, to *device.Endpoint, depth int, paced bool) (*client, error) {
 	if depth == 0 {
 		if err := checkJumps(to); err != nil {
 			return nil, err
@@ -154,7 +155,7 @@ func (d *Dialer) connect(ctx context.Context, to *device.Endpoint, depth int) (*
 	}
 	var below *client
 	if to.Jump != nil {
-		if below, err = d.connect(ctx, to.Jump, depth+1); err != nil {
+		if below, err = d.connect(ctx, to.Jump, depth+1, paced); err != nil {
 			return nil, jumpError(to.Jump, err)
 		}
 	}
@@ -166,7 +167,7 @@ func (d *Dialer) connect(ctx context.Context, to *device.Endpoint, depth int) (*
 		}
 		defer leave()
 	}
-	network, err := d.open(ctx, below, to)
+	network, err := d.open(ctx, below, to, paced)
 	if err != nil {
 		below.close()
 		return nil, err
@@ -239,16 +240,13 @@ func reasonOf(err error, otherwise string) string {
 
 // open makes the byte stream to the endpoint: TCP, or a channel through the
 // jump host.
-func (d *Dialer) open(ctx context.Context, below *client, to *device.Endpoint) (net.Conn, error) {
+func (d *Dialer) open(ctx context.Context, below *client, to *device.Endpoint, paced bool) (net.Conn, error) {
 	address := net.JoinHostPort(to.Address, strconv.Itoa(to.Port))
 	if below != nil {
 		return d.openThrough(ctx, below, to, address)
 	}
-	if d.limiter != nil {
-		if err := d.limiter.Wait(ctx); err != nil {
-			if ctx.Err() == nil {
-				err = context.DeadlineExceeded // the wait would outlive the deadline
-			}
+	if !paced {
+		if err := d.Pace(ctx); err != nil {
 			return nil, &device.Error{Phase: device.PhaseConnect, Reason: reasonOf(ctx.Err(), job.ReasonConnect),
 				Msg: "waiting for the limit on new connections", Err: err}
 		}
@@ -264,6 +262,18 @@ func (d *Dialer) open(ctx context.Context, below *client, to *device.Endpoint) (
 			Msg: "no connection to " + address, Err: err}
 	}
 	return c, nil
+}
+
+// Pace implements device.Pacer: it waits for the limit on new connections.
+func (d *Dialer) Pace(ctx context.Context) error {
+	if d.limiter == nil {
+		return nil
+	}
+	err := d.limiter.Wait(ctx)
+	if err != nil && ctx.Err() == nil {
+		return context.DeadlineExceeded // the wait would outlive the deadline
+	}
+	return err
 }
 
 // openThrough asks the jump host for a connection. Ending ctx closes the

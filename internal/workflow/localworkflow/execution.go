@@ -22,6 +22,7 @@ type execution struct {
 	grants context.Context // ends before a next task may begin
 	stop   context.CancelCauseFunc
 	over   chan struct{} // closed when all of it is over
+	failed bool          // Finish could not settle the run; set before over is closed
 }
 
 func newExecution(w *Workflow, n name) *execution {
@@ -59,6 +60,7 @@ func (x *execution) run() {
 		return
 	}
 	if _, err := call(x, "Finish", x.w.cfg.Finish, ref); err != nil && x.tasks.Err() == nil {
+		x.failed = true
 		x.log.Error("the run is left to the sweeper", "err", err)
 	}
 }

@@ -195,6 +195,10 @@ func (w *Workflow) end(x *execution) {
 	defer w.mu.Unlock()
 	delete(w.live, x.name)
 	close(x.over)
+	if x.failed {
+		// Whatever was broken may be whole again: another Start is welcome.
+		return
+	}
 	if len(w.overAge) < remembered {
 		w.overAge = append(w.overAge, x.name)
 	} else {

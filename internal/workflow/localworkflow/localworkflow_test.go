@@ -438,3 +438,34 @@ func BenchmarkRun(b *testing.B) {
 		<-w.Over("t", run)
 	}
 }
+
+// A run that Finish could not settle (the disk was full, say) is not over: the
+// next Start goes through it again.
+func TestStart_AfterAFinishThatFailed(t *testing.T) {
+	cfg := config(1, 1)
+	cfg.Retry = []localworkflow.Retrier{}
+	cfg.Sleep = func(ctx context.Context, _ time.Duration) error { return ctx.Err() }
+	var broken atomic.Bool
+	var finished atomic.Int64
+	broken.Store(true)
+	cfg.Finish = func(context.Context, task.RunRef) (task.Finished, error) {
+		if broken.Load() {
+			return task.Finished{}, job.Errorf(job.Unavailable, "no space left")
+		}
+		finished.Add(1)
+		return task.Finished{Settled: true}, nil
+	}
+	w := localworkflow.New(cfg)
+	for range 3 {
+		start(t, w, "r")
+		<-w.Over("t", "r")
+	}
+	broken.Store(false)
+	for range 3 {
+		start(t, w, "r")
+		<-w.Over("t", "r")
+	}
+	if finished.Load() != 1 {
+		t.Errorf("finished %d times, want once", finished.Load())
+	}
+}
