@@ -70,7 +70,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		exit = &exitError{exitUsage, fmt.Errorf("%w (see drover --help)", err)} // cobra's own: flags, arguments
 	}
 	if exit.err != nil {
-		_, _ = fmt.Fprintln(stderr, "drover: "+firstLine(describe(exit.err)))
+		_, _ = fmt.Fprintln(stderr, "drover: "+clean(firstLine(describe(exit.err))))
 	}
 	return exit.status
 }
