@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"io"
+	"regexp"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -158,6 +159,10 @@ func (r *running) start(ctx context.Context, line string) error {
 	return nil
 }
 
+// safeSignal are the names of signals that are believed: RFC 4254's, and
+// others with a domain.
+var safeSignal = regexp.MustCompile(`^[A-Za-z0-9+-]{1,16}(@[A-Za-z0-9.-]{1,32})?$`)
+
 // watch waits for the exit status.
 func (r *running) watch(reqs <-chan *ssh.Request) {
 	defer r.wg.Done()
@@ -176,6 +181,9 @@ func (r *running) watch(reqs <-chan *ssh.Request) {
 			}
 			if ssh.Unmarshal(q.Payload, &msg) == nil {
 				r.signal = msg.Signal
+				if !safeSignal.MatchString(r.signal) {
+					r.signal = "unknown"
+				}
 				r.exited = true
 			}
 		}

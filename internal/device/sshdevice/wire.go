@@ -57,8 +57,9 @@ const incompleteStatus = 125
 // quote puts s between single quotes for a POSIX shell.
 func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
 
-// safeUser are the user names that are put on a command line.
-var safeUser = regexp.MustCompile(`^[\pL\pN_.][\pL\pN_.@\\+$ -]{0,127}$`)
+// safeUser are the user names that are put on a command line. None ends in a
+// backslash: to fish that would escape the quote behind it.
+var safeUser = regexp.MustCompile(`^[\pL\pN_.]([\pL\pN_.@\\+$ -]{0,126}[\pL\pN_.@+$ -])?$`)
 
 var errUser = errors.New("the name of the effective user cannot be used")
 

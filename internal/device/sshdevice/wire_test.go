@@ -140,6 +140,17 @@ func TestLaunch_LineIsPlain(t *testing.T) {
 	}
 }
 
+// fish takes a backslash before the closing quote for an escape.
+func TestLaunch_RefusesNamesThatNoQuoteHolds(t *testing.T) {
+	for _, user := range []string{`DOM\`, `\`, "a'b", "a!", "-u", "a\nb", "#0", "a`b"} {
+		for _, method := range []job.BecomeMethod{job.BecomeSudo, job.BecomeSu} {
+			if line, err := launch(job.Become{User: user, Method: method}, testNonce, "sh -c true"); !errors.Is(err, errUser) {
+				t.Errorf("%q by %s: %q, %v", user, method, line, err)
+			}
+		}
+	}
+}
+
 func TestShebang(t *testing.T) {
 	for script, want := range map[string]string{
 		"echo":                             "",
