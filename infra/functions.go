@@ -2,6 +2,7 @@ package main
 
 import (
 	"path/filepath"
+	"strings"
 
 	"drover/internal/api"
 )
@@ -17,6 +18,9 @@ type function struct {
 	rights      []right
 	family      string // answers the routes of this API family
 	limited     bool   // takes the reserved concurrency
+	patient     bool   // has a URL of its own, for callers that wait longer than the gateway does
+	async       bool   // is invoked by events, which go to the dead letters when it fails
+	network     bool   // reaches devices: is put into the VPC, if there is one
 }
 
 // right is what one statement of a function's policy allows.
@@ -36,6 +40,8 @@ const (
 	theKey
 	theMachine
 	theExecutions
+	theBus
+	theDeadLetters
 )
 
 // The environment variables that functions may have. Each function's config
@@ -49,6 +55,7 @@ const (
 	envConcurrency = "DROVER_CONCURRENCY"
 	envAdmin       = "DROVER_ADMIN_PASSWORD_HASH"
 	envLog         = "DROVER_LOG"
+	envBus         = "DROVER_EVENT_BUS"
 )
 
 // The rights that several functions have. A transaction needs the rights of
@@ -63,15 +70,17 @@ var (
 	openKeyset  = right{"OpenKeyset", []string{"kms:Decrypt"}, theKey}
 	startRuns   = right{"StartRuns", []string{"states:StartExecution"}, theMachine}
 	stopRuns    = right{"StopRuns", []string{"states:StopExecution"}, theExecutions}
-	frontRights = []right{readTable, writeTable, readBlobs, writeBlobs, missBlobs, makeKeyset, startRuns, stopRuns}
-	frontEnv    = []string{envTable, envBucket, envMachine, envKey, envKeep, envAdmin, envLog}
+	tellBus     = right{"TellBus", []string{"events:PutEvents"}, theBus}
+	keepEvents  = right{"KeepFailedEvents", []string{"sqs:SendMessage"}, theDeadLetters}
+	frontRights = []right{readTable, writeTable, readBlobs, writeBlobs, missBlobs, makeKeyset, startRuns, stopRuns, tellBus}
+	frontEnv    = []string{envTable, envBucket, envMachine, envKey, envKeep, envAdmin, envLog, envBus}
 )
 
 // functions returns the function table.
 func functions() []function {
 	return []function{
 		{
-			name: "enms", description: "eNMS REST API", family: api.FamilyENMS, memory: 512, seconds: 30,
+			name: "enms", description: "eNMS REST API", family: api.FamilyENMS, memory: 512, seconds: 900, patient: true,
 			env: frontEnv, rights: frontRights,
 		},
 		{
@@ -83,21 +92,24 @@ func functions() []function {
 			env: []string{envTable, envKeep, envConcurrency, envLog}, rights: []right{readTable, writeTable},
 		},
 		{
-			name: "executor", description: "Execute: one unit on its devices", memory: 256, seconds: 900, limited: true,
-			env:    []string{envTable, envBucket, envKey, envKeep, envLog},
-			rights: []right{readTable, writeTable, readBlobs, writeBlobs, missBlobs, openKeyset},
+			name: "executor", description: "Execute: one unit on its devices", memory: 256, seconds: 900, limited: true, network: true,
+			env:    []string{envTable, envBucket, envKey, envKeep, envLog, envBus},
+			rights: []right{readTable, writeTable, readBlobs, writeBlobs, missBlobs, openKeyset, tellBus},
 		},
 		{
 			name: "finisher", description: "Finish: settles a run", memory: 512, seconds: 300,
-			env: []string{envTable, envKeep, envLog}, rights: []right{readTable, writeTable},
+			env: []string{envTable, envKeep, envLog, envBus}, rights: []right{readTable, writeTable, tellBus},
 		},
 		{
-			name: "sweeper", description: "every minute: starts what was accepted, ends what is overdue", memory: 256, seconds: 300,
-			env:    []string{envTable, envMachine, envKeep, envLog},
-			rights: []right{readTable, writeTable, startRuns, stopRuns},
+			name: "sweeper", description: "every minute: starts what was accepted, ends what is overdue", memory: 256, seconds: 300, async: true,
+			env:    []string{envTable, envMachine, envKeep, envLog, envBus},
+			rights: []right{readTable, writeTable, startRuns, stopRuns, tellBus, keepEvents},
 		},
 	}
 }
+
+// id is the logical name of a function in the stack.
+func (f function) id() string { return strings.ToUpper(f.name[:1]) + f.name[1:] }
 
 // bootstrap is the path of a built function.
 func bootstrap(dir, name string) string { return filepath.Join(dir, name, "bootstrap") }

@@ -5,7 +5,10 @@
 //
 // It takes the built functions from the folder in DROVER_FUNCTIONS (default
 // build/functions-arm64, one folder with a bootstrap for each) and the context value
-// "arch": arm64 (default) or x86_64, which the functions must be built for.
+// "arch": arm64 (default) or x86_64, which the functions must be built for. Other
+// context values: "vpcId", "subnetIds", "routeTableIds", "vpcEgress" (see
+// addNetwork), "tableName", "bucketName", "keyArn" (see addData), "tags" and
+// "endpoint".
 package main
 
 import (

@@ -6,9 +6,10 @@ import (
 
 	"drover/internal/cloud"
 	"drover/internal/cloud/executor"
+	"drover/internal/cloud/finisher"
 	"drover/internal/cloud/front"
+	"drover/internal/cloud/planner"
 	"drover/internal/cloud/runs"
-	"drover/internal/cloud/worker"
 )
 
 // TestDeclaredNeeds compares the variables that the template gives to each
@@ -16,7 +17,7 @@ import (
 func TestDeclaredNeeds(t *testing.T) {
 	needs := map[string]any{
 		"enms": &front.Config{}, "console": &front.Config{},
-		"planner": &worker.PlannerConfig{}, "finisher": &worker.FinisherConfig{},
+		"planner": &planner.Config{}, "finisher": &finisher.Config{},
 		"executor": &executor.Config{}, "sweeper": &runs.SweeperConfig{},
 	}
 	for _, f := range functions() {

@@ -1,26 +1,22 @@
 package main
 
 import (
-	"regexp"
 	"strings"
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
-	"github.com/aws/aws-cdk-go/awscdk/v2/awsapigatewayv2"
-	"github.com/aws/aws-cdk-go/awscdk/v2/awsapigatewayv2integrations"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsdynamodb"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsevents"
-	"github.com/aws/aws-cdk-go/awscdk/v2/awseventstargets"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsiam"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awskms"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awslambda"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awslogs"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awss3"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awss3assets"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awssqs"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsstepfunctions"
 	"github.com/aws/constructs-go/constructs/v10"
 	"github.com/aws/jsii-runtime-go"
 
-	"drover/internal/api"
 	"drover/statemachines"
 )
 
@@ -28,15 +24,18 @@ import (
 type stack struct {
 	cdk     awscdk.Stack
 	params  params
-	table   awsdynamodb.Table
-	bucket  awss3.Bucket
-	key     awskms.Key
+	table   awsdynamodb.ITable
+	bucket  awss3.IBucket
+	key     awskms.IKey
+	bus     awsevents.EventBus
+	dead    awssqs.Queue
+	net     *network // nil: executors reach devices over the internet
 	machine machine
 }
 
 // params are what a deployment may choose.
 type params struct {
-	admin, concurrency, reserved, keepDays, blobDays, logLevel awscdk.CfnParameter
+	admin, concurrency, reserved, keepDays, blobDays, logLevel, rate, burst, email, sampling awscdk.CfnParameter
 }
 
 // machine is the state machine by name. Its ARN is put together from the name
@@ -47,10 +46,12 @@ type machine struct{ name, arn, executions *string }
 func newStack(scope constructs.Construct, id, dir string) awscdk.Stack {
 	s := &stack{cdk: awscdk.NewStack(scope, &id, &awscdk.StackProps{
 		Description: jsii.String("Drover runs jobs on fleets of devices over SSH, without a server to keep"),
-		Tags:        &map[string]*string{"service": jsii.String("drover")},
 	})}
+	s.addTags()
 	s.addParams()
 	s.addData()
+	s.addEvents()
+	s.addNetwork()
 	name := *awscdk.Aws_STACK_NAME() + "-run"
 	s.machine = machine{
 		name:       &name,
@@ -62,20 +63,48 @@ func newStack(scope constructs.Construct, id, dir string) awscdk.Stack {
 		built[f.name] = s.addFunction(f, dir)
 	}
 	s.addMachine(built)
-	apiURL := s.addAPI(built)
-	awsevents.NewRule(s.cdk, jsii.String("EveryMinute"), &awsevents.RuleProps{
-		Description: jsii.String("what was accepted starts, what is overdue ends"),
-		Schedule:    awsevents.Schedule_Rate(awscdk.Duration_Minutes(jsii.Number(1))),
-		Targets: &[]awsevents.IRuleTarget{awseventstargets.NewLambdaFunction(built["sweeper"], &awseventstargets.LambdaFunctionProps{
-			RetryAttempts: jsii.Number(0), // the next minute is the retry
-		})},
-	})
-	s.output("ApiUrl", "base URL of the APIs", apiURL)
+	gateway := s.addAPI(built)
+	s.addURLs(built)
+	s.addSchedule(built)
+	s.addAlarms(built, gateway)
+	s.output("ApiUrl", "base URL of the APIs", gateway.ApiEndpoint())
 	s.output("TableName", "where everything is kept", s.table.TableName())
 	s.output("BucketName", "large outputs", s.bucket.BucketName())
 	s.output("StateMachineArn", "one execution per run, named by its id", s.machine.arn)
 	s.output("KeyArn", "wraps the keyset that seals secrets", s.key.KeyArn())
+	s.output("EventBusName", "where events are told", s.bus.EventBusName())
+	s.output("DeadLettersUrl", "events that nothing took", s.dead.QueueUrl())
 	return s.cdk
+}
+
+// addTags marks every resource, with what the context "tags" adds to it:
+// "team=net,cost=42".
+func (s *stack) addTags() {
+	tags := awscdk.Tags_Of(s.cdk)
+	tags.Add(jsii.String("service"), jsii.String("drover"), nil)
+	for _, pair := range s.contextList("tags") {
+		if k, v, ok := strings.Cut(pair, "="); ok && k != "" {
+			tags.Add(&k, &v, nil)
+		} else {
+			panic("context tags: " + pair + " is not NAME=VALUE")
+		}
+	}
+}
+
+// contextText returns a context value, or "".
+func (s *stack) contextText(name string) string {
+	text, _ := s.cdk.Node().TryGetContext(&name).(string)
+	return text
+}
+
+// contextList returns the parts of a context value, separated by commas.
+func (s *stack) contextList(name string) (parts []string) {
+	for part := range strings.SplitSeq(s.contextText(name), ",") {
+		if part = strings.TrimSpace(part); part != "" {
+			parts = append(parts, part)
+		}
+	}
+	return parts
 }
 
 func (s *stack) output(id, description string, value *string) {
@@ -103,23 +132,63 @@ func (s *stack) addParams() {
 		reserved:    number("ExecutorReservedConcurrency", "concurrency reserved for the executor, which is also its upper limit; 0 reserves none", 0, 0, 10_000),
 		keepDays:    number("KeepDays", "days that a finished run is kept", 90, 1, 3650),
 		blobDays:    number("BlobKeepDays", "days that large outputs are kept; KeepDays and the eight days of the longest run, or more", 98, 9, 3660),
+		rate:        number("ApiRateLimit", "requests a second that the gateway lets through", 100, 1, 10_000),
+		burst:       number("ApiBurstLimit", "requests at once that the gateway lets through", 200, 1, 5_000),
+		email: awscdk.NewCfnParameter(s.cdk, jsii.String("AlarmEmail"), &awscdk.CfnParameterProps{
+			Type: jsii.String("String"), Default: jsii.String(""),
+			AllowedPattern:        jsii.String(`([^@\s]+@[^@\s]+)?`),
+			ConstraintDescription: jsii.String("an e-mail address"),
+			Description:           jsii.String("who is told about alarms; nobody when empty"),
+		}),
+		sampling: awscdk.NewCfnParameter(s.cdk, jsii.String("SampleTraces"), &awscdk.CfnParameterProps{
+			Type: jsii.String("String"), Default: jsii.String("yes"), AllowedValues: jsii.Strings("yes", "no"),
+			Description: jsii.String("a sampling rule of X-Ray that traces 5 of 100 runs; no leaves it to the account's own rules"),
+		}),
 		logLevel: awscdk.NewCfnParameter(s.cdk, jsii.String("LogLevel"), &awscdk.CfnParameterProps{
 			Type: jsii.String("String"), Default: jsii.String("info"), AllowedValues: jsii.Strings("debug", "info", "warn", "error"),
 		}),
 	}
 }
 
-// addData adds what outlives the stack: table, bucket and key are retained.
+// addData adds what outlives the stack: table, bucket and key are retained. One
+// that the context names ("tableName", "bucketName", "keyArn") is used instead,
+// as it is: a restored table, or what an earlier stack has left.
 func (s *stack) addData() {
+	if name := s.contextText("tableName"); name != "" {
+		s.table = awsdynamodb.Table_FromTableName(s.cdk, jsii.String("Table"), &name)
+	} else {
+		s.addTable()
+	}
+	if name := s.contextText("bucketName"); name != "" {
+		s.bucket = awss3.Bucket_FromBucketName(s.cdk, jsii.String("Bucket"), &name)
+	} else {
+		s.addBucket()
+	}
+	if arn := s.contextText("keyArn"); arn != "" {
+		s.key = awskms.Key_FromKeyArn(s.cdk, jsii.String("Key"), &arn)
+	} else {
+		s.key = awskms.NewKey(s.cdk, jsii.String("Key"), &awskms.KeyProps{
+			Description:       jsii.String("wraps the keyset that seals Drover's secrets"),
+			EnableKeyRotation: jsii.Bool(true),
+			RemovalPolicy:     awscdk.RemovalPolicy_RETAIN,
+		})
+	}
+}
+
+func (s *stack) addTable() {
 	s.table = awsdynamodb.NewTable(s.cdk, jsii.String("Table"), &awsdynamodb.TableProps{
 		PartitionKey:                     &awsdynamodb.Attribute{Name: jsii.String(tablePartition), Type: awsdynamodb.AttributeType_BINARY},
 		SortKey:                          &awsdynamodb.Attribute{Name: jsii.String(tableSort), Type: awsdynamodb.AttributeType_BINARY},
 		TimeToLiveAttribute:              jsii.String(tableExpiry),
 		BillingMode:                      awsdynamodb.BillingMode_PAY_PER_REQUEST,
 		PointInTimeRecoverySpecification: &awsdynamodb.PointInTimeRecoverySpecification{PointInTimeRecoveryEnabled: jsii.Bool(true)},
+		DeletionProtection:               jsii.Bool(true),
 		RemovalPolicy:                    awscdk.RemovalPolicy_RETAIN,
 	})
-	s.bucket = awss3.NewBucket(s.cdk, jsii.String("Bucket"), &awss3.BucketProps{
+}
+
+func (s *stack) addBucket() {
+	bucket := awss3.NewBucket(s.cdk, jsii.String("Bucket"), &awss3.BucketProps{
 		BlockPublicAccess: awss3.BlockPublicAccess_BLOCK_ALL(),
 		Encryption:        awss3.BucketEncryption_S3_MANAGED,
 		EnforceSSL:        jsii.Bool(true),
@@ -128,16 +197,12 @@ func (s *stack) addData() {
 	})
 	// A blob must outlive its run's row, which goes KeepDays after the run's
 	// end. Templates cannot add, hence the second parameter.
-	cfn := s.bucket.Node().DefaultChild().(awss3.CfnBucket)
+	cfn := bucket.Node().DefaultChild().(awss3.CfnBucket)
 	cfn.AddPropertyOverride(jsii.String("LifecycleConfiguration"), map[string]any{"Rules": []any{
 		map[string]any{"Id": "expired-runs", "Status": "Enabled", "ExpirationInDays": s.params.blobDays.ValueAsNumber()},
 		map[string]any{"Id": "abandoned-uploads", "Status": "Enabled", "AbortIncompleteMultipartUpload": map[string]any{"DaysAfterInitiation": 1}},
 	}})
-	s.key = awskms.NewKey(s.cdk, jsii.String("Key"), &awskms.KeyProps{
-		Description:       jsii.String("wraps the keyset that seals Drover's secrets"),
-		EnableKeyRotation: jsii.Bool(true),
-		RemovalPolicy:     awscdk.RemovalPolicy_RETAIN,
-	})
+	s.bucket = bucket
 }
 
 // What dynamostore expects of its table, with both keys binary; a test
@@ -150,12 +215,15 @@ const (
 
 // addFunction adds a function with its role, its one policy and its log.
 func (s *stack) addFunction(f function, dir string) awslambda.Function {
-	id := strings.ToUpper(f.name[:1]) + f.name[1:]
+	id := f.id()
 	log := s.addLog(id+"Log", nil)
 	statements := []awsiam.PolicyStatement{statement("WriteLog",
 		[]string{"logs:CreateLogStream", "logs:PutLogEvents"}, log.LogGroupArn())}
 	for _, r := range f.rights {
 		statements = append(statements, statement(r.sid, r.actions, s.arn(r.resource)))
+	}
+	if f.network && s.net != nil {
+		statements = append(statements, statement(networkSid, networkActions, jsii.String("*")))
 	}
 	role := s.addRole(id+"Role", "lambda.amazonaws.com", f.name, statements)
 	env := map[string]*string{}
@@ -164,7 +232,7 @@ func (s *stack) addFunction(f function, dir string) awslambda.Function {
 	}
 	// What sam local invoke needs to reach an emulator: it replaces only
 	// variables that the template declares.
-	if endpoint, ok := s.cdk.Node().TryGetContext(jsii.String("endpoint")).(string); ok && endpoint != "" {
+	if endpoint := s.contextText("endpoint"); endpoint != "" {
 		env["AWS_ENDPOINT_URL"] = &endpoint
 	}
 	fn := awslambda.NewFunction(s.cdk, &id, &awslambda.FunctionProps{
@@ -179,18 +247,25 @@ func (s *stack) addFunction(f function, dir string) awslambda.Function {
 		LogGroup:     log,
 		Environment:  &env,
 	})
+	cfn := fn.Node().DefaultChild().(awslambda.CfnFunction)
+	if f.network && s.net != nil {
+		cfn.AddPropertyOverride(jsii.String("VpcConfig"), s.net.config)
+	}
+	if f.async {
+		s.addDeadLetters(fn, cfn)
+	}
 	if f.limited {
 		reserve := awscdk.NewCfnCondition(s.cdk, jsii.String("ReserveConcurrency"), &awscdk.CfnConditionProps{
 			Expression: awscdk.Fn_ConditionNot(awscdk.Fn_ConditionEquals(s.params.reserved.ValueAsNumber(), jsii.Number(0))),
 		})
-		fn.Node().DefaultChild().(awslambda.CfnFunction).AddPropertyOverride(jsii.String("ReservedConcurrentExecutions"),
+		cfn.AddPropertyOverride(jsii.String("ReservedConcurrentExecutions"),
 			awscdk.Fn_ConditionIf(reserve.LogicalId(), s.params.reserved.ValueAsNumber(), awscdk.Aws_NO_VALUE()))
 	}
 	return fn
 }
 
 func (s *stack) architecture() awslambda.Architecture {
-	if arch, _ := s.cdk.Node().TryGetContext(jsii.String("arch")).(string); arch == "x86_64" {
+	if s.contextText("arch") == "x86_64" {
 		return awslambda.Architecture_X86_64()
 	}
 	return awslambda.Architecture_ARM_64()
@@ -215,6 +290,8 @@ func (s *stack) value(name string) *string {
 		return s.params.admin.ValueAsString()
 	case envLog:
 		return s.params.logLevel.ValueAsString()
+	case envBus:
+		return s.bus.EventBusName()
 	}
 	panic("no value for the environment variable " + name)
 }
@@ -233,6 +310,10 @@ func (s *stack) arn(r resource) *string {
 		return s.machine.arn
 	case theExecutions:
 		return s.machine.executions
+	case theBus:
+		return s.bus.EventBusArn()
+	case theDeadLetters:
+		return s.dead.QueueArn()
 	}
 	panic("unknown resource")
 }
@@ -277,6 +358,10 @@ func (s *stack) addMachine(built map[string]awslambda.Function) {
 			"logs:CreateLogDelivery", "logs:DeleteLogDelivery", "logs:DescribeLogGroups", "logs:DescribeResourcePolicies",
 			"logs:GetLogDelivery", "logs:ListLogDeliveries", "logs:PutResourcePolicy", "logs:UpdateLogDelivery",
 		}, jsii.String("*")),
+		// Neither have traces.
+		statement("Trace", []string{
+			"xray:GetSamplingRules", "xray:GetSamplingTargets", "xray:PutTelemetryRecords", "xray:PutTraceSegments",
+		}, jsii.String("*")),
 	})
 	awsstepfunctions.NewCfnStateMachine(s.cdk, jsii.String("Run"), &awsstepfunctions.CfnStateMachineProps{
 		StateMachineName:        s.machine.name,
@@ -284,6 +369,7 @@ func (s *stack) addMachine(built map[string]awslambda.Function) {
 		RoleArn:                 role.RoleArn(),
 		DefinitionString:        jsii.String(statemachines.Run),
 		DefinitionSubstitutions: &substitutions,
+		TracingConfiguration:    &awsstepfunctions.CfnStateMachine_TracingConfigurationProperty{Enabled: jsii.Bool(true)},
 		LoggingConfiguration: &awsstepfunctions.CfnStateMachine_LoggingConfigurationProperty{
 			Level: jsii.String("ERROR"), IncludeExecutionData: jsii.Bool(false),
 			Destinations: &[]any{&awsstepfunctions.CfnStateMachine_LogDestinationProperty{
@@ -291,37 +377,5 @@ func (s *stack) addMachine(built map[string]awslambda.Function) {
 			}},
 		},
 	})
-}
-
-// rest is the pattern of the route table for "all that remains".
-var rest = regexp.MustCompile(`\{(\w+)\.\.\.\}`)
-
-// addAPI adds the HTTP API with the routes of the route table, and returns
-// its URL.
-func (s *stack) addAPI(built map[string]awslambda.Function) *string {
-	gateway := awsapigatewayv2.NewHttpApi(s.cdk, jsii.String("Api"), &awsapigatewayv2.HttpApiProps{
-		Description: jsii.String("Drover"),
-	})
-	integrations := map[string]awsapigatewayv2.HttpRouteIntegration{}
-	for _, f := range functions() {
-		if f.family != "" {
-			integrations[f.family] = awsapigatewayv2integrations.NewHttpLambdaIntegration(jsii.String(f.name), built[f.name],
-				&awsapigatewayv2integrations.HttpLambdaIntegrationProps{
-					PayloadFormatVersion:   awsapigatewayv2.PayloadFormatVersion_VERSION_2_0(),
-					ScopePermissionToRoute: jsii.Bool(false),
-				})
-		}
-	}
-	for _, r := range api.Routes() {
-		method := awsapigatewayv2.HttpMethod(r.Method)
-		if r.Method == api.AnyMethod {
-			method = awsapigatewayv2.HttpMethod_ANY
-		}
-		gateway.AddRoutes(&awsapigatewayv2.AddRoutesOptions{
-			Path:        jsii.String(rest.ReplaceAllString(r.Path, "{$1+}")),
-			Methods:     &[]awsapigatewayv2.HttpMethod{method},
-			Integration: integrations[r.Family],
-		})
-	}
-	return gateway.ApiEndpoint()
+	s.addSampling()
 }

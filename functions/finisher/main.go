@@ -6,12 +6,12 @@ import (
 	"context"
 
 	"drover/internal/cloud"
-	"drover/internal/cloud/worker"
+	"drover/internal/cloud/finisher"
 )
 
 func main() {
 	cloud.Main(func(ctx context.Context) (any, error) {
-		tasks, err := worker.OpenFinisher(ctx)
+		tasks, err := finisher.Open(ctx)
 		if err != nil {
 			return nil, err
 		}

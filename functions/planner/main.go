@@ -6,12 +6,12 @@ import (
 	"context"
 
 	"drover/internal/cloud"
-	"drover/internal/cloud/worker"
+	"drover/internal/cloud/planner"
 )
 
 func main() {
 	cloud.Main(func(ctx context.Context) (any, error) {
-		tasks, err := worker.OpenPlanner(ctx)
+		tasks, err := planner.Open(ctx)
 		if err != nil {
 			return nil, err
 		}

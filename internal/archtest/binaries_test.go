@@ -31,6 +31,7 @@ var unwanted = []struct {
 	{"drover/internal/dispatch", "enms console sweeper", "a task does not submit"},
 	{"github.com/aws/aws-sdk-go-v2/service/sfn", "enms console sweeper", "a task does not start executions"},
 	{"github.com/aws/aws-sdk-go-v2/service/s3", "enms console executor", "the others have no right to the bucket"},
+	{"github.com/aws/aws-sdk-go-v2/service/eventbridge", "enms console executor finisher sweeper", "a plan is told to nobody"},
 	{"github.com/aws/aws-sdk-go-v2/service/kms", "enms console executor", "the others have no right to the key"},
 }
 

@@ -3,9 +3,9 @@
 //
 // A function says what it needs by the struct that it has Read fill. The
 // packages below wire one kind of function each, so that no function links what
-// it does not use: front those that answer requests, runs the sweeper, worker
-// the planner and the finisher, executor the executor. Package depot is for
-// those that keep large values and secrets.
+// it does not use: front those that answer requests, runs the sweeper, planner,
+// executor and finisher the tasks of those names. Package depot is for those
+// that keep large values and secrets, bus for those that tell of events.
 package cloud
 
 import (

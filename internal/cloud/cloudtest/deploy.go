@@ -42,6 +42,38 @@ func Config(endpoint string) aws.Config {
 		Credentials: credentials.NewStaticCredentialsProvider("test", "test", "")}
 }
 
+// WithoutTLS takes back from the stack's buckets the policy that denies every
+// request which does not come over TLS: the emulator speaks none, and enforces
+// the policy. It is an error if there is no such policy.
+func (d *Deployment) WithoutTLS(ctx context.Context, endpoint string) error {
+	client := s3.NewFromConfig(Config(endpoint), func(o *s3.Options) { o.UsePathStyle = true })
+	stack, err := cloudformation.NewFromConfig(Config(endpoint)).DescribeStackResources(ctx, &cloudformation.DescribeStackResourcesInput{StackName: &d.Stack})
+	if err != nil {
+		return err
+	}
+	taken := 0
+	for _, r := range stack.StackResources {
+		if aws.ToString(r.ResourceType) != "AWS::S3::Bucket" {
+			continue
+		}
+		policy, err := client.GetBucketPolicy(ctx, &s3.GetBucketPolicyInput{Bucket: r.PhysicalResourceId})
+		if err != nil {
+			return err
+		}
+		if !strings.Contains(aws.ToString(policy.Policy), "aws:SecureTransport") {
+			continue
+		}
+		if _, err := client.DeleteBucketPolicy(ctx, &s3.DeleteBucketPolicyInput{Bucket: r.PhysicalResourceId}); err != nil {
+			return err
+		}
+		taken++
+	}
+	if taken == 0 {
+		return fmt.Errorf("no bucket of the stack %s denies what does not come over TLS", d.Stack)
+	}
+	return nil
+}
+
 // manifest is CDK's list of assets.
 type manifest struct {
 	Files map[string]struct {
@@ -70,6 +102,9 @@ func Deploy(ctx context.Context, endpoint, dir, stack string, params map[string]
 		return nil, err
 	}
 	in := &cloudformation.CreateStackInput{StackName: &stack, TemplateURL: &template, Capabilities: []types.Capability{types.CapabilityCapabilityIam}}
+	if _, ok := params["SampleTraces"]; !ok { // the emulator has no X-Ray
+		in.Parameters = append(in.Parameters, types.Parameter{ParameterKey: aws.String("SampleTraces"), ParameterValue: aws.String("no")})
+	}
 	for k, v := range params {
 		in.Parameters = append(in.Parameters, types.Parameter{ParameterKey: aws.String(k), ParameterValue: aws.String(v)})
 	}

@@ -7,9 +7,9 @@ import (
 	"os"
 
 	"drover/internal/cloud"
+	"drover/internal/cloud/bus"
 	"drover/internal/cloud/depot"
 	"drover/internal/device/sshdevice"
-	"drover/internal/event/eventlog"
 	"drover/internal/task"
 )
 
@@ -17,6 +17,7 @@ import (
 type Config struct {
 	cloud.Base
 	depot.Config
+	bus.Events
 }
 
 // Open wires the executor. Claims carry a name that no other process has ever
@@ -30,12 +31,16 @@ func Open(ctx context.Context) (*task.Functions, error) {
 	if err != nil {
 		return nil, err
 	}
+	events, err := cfg.Sink(clients)
+	if err != nil {
+		return nil, err
+	}
 	blobs, box, err := cfg.Config.Open(ctx, clients)
 	if err != nil {
 		return nil, err
 	}
 	return task.New(task.Config{
-		Store: clients.Store, Blobs: blobs, Box: box, Events: eventlog.New(clients.Log), Log: clients.Log,
+		Store: clients.Store, Blobs: blobs, Box: box, Events: events, Log: clients.Log,
 		Dialer: sshdevice.New(sshdevice.Config{Log: clients.Log}),
 		Owner:  rand.Text(),
 		Limits: task.Deployment{Invocation: cloud.Invocation, Throttled: true},

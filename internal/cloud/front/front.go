@@ -18,6 +18,10 @@ import (
 	"drover/internal/lambdahttp"
 )
 
+// gatewayTimeout is when a request through the gateway has nobody left to
+// answer: the function may go on for longer, for its own URL.
+const gatewayTimeout = 29500 * time.Millisecond
+
 // SyncTimeout is how long a synchronous call through the gateway, which gives
 // up after 30 s, waits for its run.
 const SyncTimeout = 28 * time.Second
@@ -68,7 +72,7 @@ func Open(ctx context.Context, function string) (*Front, error) {
 // Serve returns what the Lambda runtime is to call for an API family. Requests
 // that come through the gateway are answered by gateway, others by patient.
 func (f *Front) Serve(family string, gateway, patient http.Handler) (*lambdahttp.Handler, error) {
-	viaGateway, err := api.Mux(map[string]http.Handler{family: gateway})
+	viaGateway, err := api.Mux(map[string]http.Handler{family: limited(gateway, gatewayTimeout)})
 	if err != nil {
 		return nil, err
 	}
@@ -77,4 +81,13 @@ func (f *Front) Serve(family string, gateway, patient http.Handler) (*lambdahttp
 		return nil, err
 	}
 	return lambdahttp.New(viaGateway, viaURL, f.Log), nil
+}
+
+// limited ends the context of requests after a while.
+func limited(h http.Handler, after time.Duration) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), after)
+		defer cancel()
+		h.ServeHTTP(w, r.WithContext(ctx))
+	})
 }
