@@ -2,8 +2,10 @@ package e2etest
 
 import (
 	"encoding/json"
+	"fmt"
 	"net"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -13,42 +15,63 @@ import (
 )
 
 // Cases runs every case against an installation. Devices that the cases need
-// are started, and stopped, here.
+// are started, and stopped, here. Cases that mostly wait are run beside each other
+// when the others are over.
 func Cases(t *testing.T, target Target) {
-	for _, c := range []struct {
-		name string
-		run  func(client)
-	}{
-		{"health", health},
-		{"sync", syncRun},
-		{"async", asyncRun},
-		{"failing and unreachable device", failing},
-		{"wrong device password", wrongDevicePassword},
-		{"wrong password", wrongPassword},
-		{"idempotent submit", idempotent},
-		{"bad input", badInput},
-		{"cancel", cancel},
-		{"100 devices", hundred},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			start := time.Now()
-			c.run(client{t, target})
-			t.Logf("%s", time.Since(start).Round(time.Millisecond))
-		})
-	}
+	t.Run("cases", func(t *testing.T) {
+		for _, c := range []struct {
+			name  string
+			run   func(client)
+			waits bool
+		}{
+			{"health", health, false},
+			{"sync", syncRun, false},
+			{"async", asyncRun, false},
+			{"failing and unreachable device", failing, false},
+			{"wrong device password", wrongDevicePassword, false},
+			{"wrong password", wrongPassword, false},
+			{"idempotent submit", idempotent, false},
+			{"bad input", badInput, false},
+			{"300 devices", many, false},
+			{"an answer that is too long", longAnswer, false},
+			{"cancel", cancel, true},
+			{"a synchronous call that outlives its patience", outlives, true},
+		} {
+			t.Run(c.name, func(t *testing.T) {
+				if c.waits {
+					t.Parallel()
+				}
+				start := time.Now()
+				c.run(client{t, target})
+				t.Logf("%s", time.Since(start).Round(time.Millisecond))
+			})
+		}
+	})
+	t.Run("restart in the middle of a run", func(t *testing.T) {
+		start := time.Now()
+		restart(client{t, target})
+		t.Logf("%s", time.Since(start).Round(time.Millisecond))
+	})
 }
 
 // fleet starts n devices and returns them with the file that describes them:
 // one pool and one service, all named after the case.
 func fleet(c client, name string, n int, script string) (*sshsim.Fleet, object) {
 	c.t.Helper()
-	f, err := sshsim.Start(sshsim.Config{Devices: n, OneHostKey: true, Password: devicePassword})
+	return fleetOf(c, name, sshsim.Config{Devices: n}, script)
+}
+
+// fleetOf is fleet with devices of another kind.
+func fleetOf(c client, name string, config sshsim.Config, script string) (*sshsim.Fleet, object) {
+	c.t.Helper()
+	config.OneHostKey, config.Password = true, devicePassword
+	f, err := sshsim.Start(config)
 	if err != nil {
 		c.t.Fatal(err)
 	}
 	c.t.Cleanup(func() { _ = f.Close() })
 	name = "e2e-" + name
-	devices := make([]any, n)
+	devices := make([]any, len(f.Devices))
 	for i, d := range f.Devices {
 		devices[i] = object{"name": name + "-" + d.Name, "address": d.Address, "port": d.Port, "platform": "linux",
 			"credential": name, "pools": []string{name}}
@@ -253,12 +276,13 @@ func cancel(c client) {
 	}
 }
 
-func hundred(c client) {
-	f, file := fleet(c, "many", 100, "echo {{ device.name }}")
+func many(c client) {
+	const n = 300
+	f, file := fleet(c, "many", n, "echo {{ device.name }}")
 	c.load(file)
 	o := c.run(object{"name": "e2e-many", "async": true})
-	status, o := c.wait("e2e-many", o.Runtime, 3*time.Minute)
-	if status != "Completed" || !o.Success || len(o.Summary.Success) != 100 || len(o.Devices) != 100 {
+	status, o := c.wait("e2e-many", o.Runtime, 5*time.Minute)
+	if status != "Completed" || !o.Success || len(o.Summary.Success) != n || len(o.Devices) != n {
 		c.t.Errorf("%s, %d succeeded, %d failed, %d entries", status, len(o.Summary.Success), len(o.Summary.Failure), len(o.Devices))
 	}
 	for n, d := range o.Devices {
@@ -267,4 +291,96 @@ func hundred(c client) {
 		}
 	}
 	ranOnce(c, f)
+}
+
+// maxAnswer is the most that an answer may have, in bytes.
+const maxAnswer = 5 << 20
+
+// longAnswer has seven devices answer with nearly a megabyte each: all of them are
+// in the answer, which stays within its limit because the texts are cut and say so.
+func longAnswer(c client) {
+	const n, size = 7, 1000 << 10
+	line := strings.Repeat("0123456789abcdef", 63) + "\n"
+	f, file := fleetOf(c, "long", sshsim.Config{Devices: n, Behave: func(int) sshsim.Behaviour {
+		return sshsim.Behaviour{Respond: func(in sshsim.Invocation) sshsim.Reply {
+			return sshsim.Reply{Stdout: []byte(in.Device + strings.Repeat(line, size/len(line)))}
+		}}
+	}}, "show everything")
+	c.load(file)
+	o := c.run(object{"name": "e2e-long", "async": true})
+	runtime := o.Runtime
+	_, o = c.wait("e2e-long", runtime, 2*time.Minute)
+	a := c.call(http.MethodGet, "/rest/result/e2e-long/"+url.PathEscape(runtime), nil)
+	var whole struct {
+		Cut struct{ Texts, Devices int }
+	}
+	a.into(c.t, &whole)
+	if len(a.body) > maxAnswer || len(a.body) < maxAnswer/4 {
+		c.t.Errorf("the answer has %d bytes, at most %d are allowed", len(a.body), maxAnswer)
+	}
+	if !o.Success || len(o.Devices) != n || whole.Cut.Texts == 0 || whole.Cut.Devices != 0 {
+		c.t.Errorf("success %v, %d devices, cut %+v", o.Success, len(o.Devices), whole.Cut)
+	}
+	for name, d := range o.Devices {
+		if !d.Success || !strings.Contains(d.Result, "\n[cut: ") || !strings.HasSuffix(d.Result, " bytes are left out]") {
+			c.t.Errorf("%s: %v, %d bytes that end in %q", name, d.Success, len(d.Result), d.Result[max(0, len(d.Result)-60):])
+		}
+	}
+	ranOnce(c, f)
+}
+
+// outlives calls synchronously for a run that takes longer than the call may: the
+// answer comes in time and names the run, which goes on.
+func outlives(c client) {
+	f, file := fleet(c, "outlives", 1, fmt.Sprintf("sleep %d; echo at last", int((c.target.Patience+5*time.Second).Seconds())))
+	c.load(file)
+	start := time.Now()
+	a := c.call(http.MethodPost, "/rest/run_service", object{"name": "e2e-outlives"})
+	took := time.Since(start)
+	var o outcome
+	a.into(c.t, &o)
+	if a.status != http.StatusGatewayTimeout || o.Runtime == "" || took < c.target.Patience-time.Second || took > c.target.Patience+2*time.Second {
+		c.t.Fatalf("%d after %s: %s", a.status, took, a.body)
+	}
+	status, o := c.wait("e2e-outlives", o.Runtime, time.Minute)
+	if status != "Completed" || !o.Success || strings.TrimSpace(o.Devices["e2e-outlives-R1"].Result) != "at last" {
+		c.t.Errorf("%s %+v", status, o)
+	}
+	ranOnce(c, f)
+}
+
+// restart has everything restarted while devices work. The run, which
+// is stopped then, ends with all four results; no device gets a second command;
+// and the service serves.
+func restart(c client) {
+	f, file := fleet(c, "restart", 4, "sleep 6; echo done")
+	service := file["services"].([]any)[0].(object)
+	service["concurrency"], service["timeout"] = 2, "10s"
+	c.load(file)
+	runtime := c.run(object{"name": "e2e-restart", "async": true}).Runtime
+	if !c.eventually(time.Minute, func() bool { return f.Executions() > 1 }) {
+		c.t.Fatalf("%d devices began", f.Executions())
+	}
+	if err := c.target.Restart(); err != nil {
+		c.t.Fatal(err)
+	}
+	if a := c.call(http.MethodPost, "/rest/stop_run/"+url.PathEscape(runtime), nil); a.status != http.StatusOK {
+		c.t.Errorf("stop_run: %d %s", a.status, a.body)
+	}
+	status, o := c.wait("e2e-restart", runtime, c.target.Settle)
+	all := append(slices.Clone(o.Summary.Success), o.Summary.Failure...)
+	slices.Sort(all)
+	if status == "Running" || !slices.Equal(all, names("restart", 4)) {
+		c.t.Errorf("%s %+v", status, o)
+	}
+	c.t.Logf("%s: %d succeeded, %d not; %d commands", status, len(o.Summary.Success), len(o.Summary.Failure), f.Executions())
+	for _, d := range f.Devices {
+		if n := d.Count(); n > 1 {
+			c.t.Errorf("%s ran %d commands", d.Name, n)
+		}
+	}
+	before := f.Executions()
+	if o := c.run(object{"name": "e2e-restart", "devices": names("restart", 1)}); !o.Success || f.Executions() != before+1 {
+		c.t.Errorf("after the restart: %+v, %d commands", o, f.Executions()-before)
+	}
 }

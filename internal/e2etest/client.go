@@ -26,6 +26,11 @@ type Target struct {
 	Password string
 	// Settle bounds what the sweeper may have to do: a cancel, most of all.
 	Settle time.Duration
+	// Patience is how long a synchronous call may wait for its run.
+	Patience time.Duration
+	// Restart ends everything in the middle of what it does, and starts it again
+	// with what it has kept.
+	Restart func() error
 }
 
 // client makes calls of one case.

@@ -2,8 +2,11 @@ package e2etest
 
 import (
 	"context"
+	"errors"
 	"log/slog"
+	"net/http"
 	"net/http/httptest"
+	"sync"
 	"testing"
 	"time"
 
@@ -13,26 +16,58 @@ import (
 // TestOneMachine runs the cases against the one process. Package cloudtest runs
 // the same ones against the functions.
 func TestOneMachine(t *testing.T) {
-	const password = "canary-admin-password"
-	app, err := standalone.Open(t.Context(), standalone.Config{
-		Data: t.TempDir(), AdminPassword: password, SyncTimeout: 28 * time.Second, Log: slog.New(slog.DiscardHandler),
-	})
-	if err != nil {
+	const (
+		password = "canary-admin-password"
+		patience = 10 * time.Second
+	)
+	m := &machine{config: standalone.Config{
+		Data: t.TempDir(), AdminPassword: password, SyncTimeout: patience, Log: slog.New(slog.DiscardHandler),
+	}}
+	if err := m.start(); err != nil {
 		t.Fatal(err)
 	}
-	ctx, stop := context.WithCancel(context.Background())
-	ended := make(chan error)
-	go func() { ended <- app.Run(ctx) }()
-	server := httptest.NewServer(app.Handler())
+	server := httptest.NewServer(m)
 	t.Cleanup(func() {
 		server.Close()
-		stop()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
-		if err := app.Close(); err != nil {
+		if err := m.stop(); err != nil {
 			t.Error(err)
 		}
 	})
-	Cases(t, Target{URL: server.URL, User: "admin", Password: password, Settle: 30 * time.Second})
+	Cases(t, Target{URL: server.URL, User: "admin", Password: password, Settle: 30 * time.Second, Patience: patience,
+		Restart: func() error { return errors.Join(m.stop(), m.start()) }})
+}
+
+// machine is the one process, which can be stopped and started again on its data.
+type machine struct {
+	config standalone.Config
+	mu     sync.RWMutex // of app: requests read it
+	app    *standalone.App
+	end    context.CancelFunc
+	ended  chan error
+}
+
+func (m *machine) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	m.mu.RLock()
+	app := m.app
+	m.mu.RUnlock()
+	app.Handler().ServeHTTP(w, r)
+}
+
+func (m *machine) start() error {
+	ctx, end := context.WithCancel(context.Background())
+	app, err := standalone.Open(ctx, m.config)
+	if err != nil {
+		end()
+		return err
+	}
+	m.mu.Lock()
+	m.app, m.end, m.ended = app, end, make(chan error, 1)
+	m.mu.Unlock()
+	go func() { m.ended <- app.Run(ctx) }()
+	return nil
+}
+
+func (m *machine) stop() error {
+	m.end()
+	return errors.Join(<-m.ended, m.app.Close())
 }

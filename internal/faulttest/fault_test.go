@@ -271,3 +271,29 @@ func (w *world) judge(c *toll, id, script string) {
 		w.t.Errorf("run %s: counts %+v, results %+v", id, run.Counts, counts)
 	}
 }
+
+// A throttled table is met first by whoever reads it first, and a unit reads
+// several rows before it claims: none of these reads may end the process.
+func TestThrottledReadsOfAUnit(t *testing.T) {
+	for _, row := range []string{"/run/", "/credential"} {
+		t.Run(row, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, devices, fault{table: func(w *world, op string, after bool) error {
+				if !after && strings.HasPrefix(op, "get ") && strings.Contains(op, row) && w.hits.Add(1) <= 12 {
+					return throttled("the table throttles")
+				}
+				return nil
+			}})
+			s, err := w.front.Submit(t.Context(), admin, dispatch.Submission{Service: "work", Payload: []byte(`{"n":0}`)})
+			w.must(err)
+			var run job.Run
+			for end := time.Now().Add(patience); !run.Status.Terminal() && time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+				run, err = w.store.Run(t.Context(), tenant, s.Run.ID)
+				w.must(err)
+			}
+			if run.Status != job.Succeeded || w.fleet.Executions() != devices || w.hits.Load() == 0 {
+				t.Errorf("%s %q %+v, %d commands, %d reads of such rows", run.Status, run.Reason, run.Counts, w.fleet.Executions(), w.hits.Load())
+			}
+		})
+	}
+}

@@ -64,7 +64,8 @@ type world struct {
 
 // fault is what goes wrong. Nil functions do not.
 type fault struct {
-	// table is asked before and after each request to the table.
+	// table is asked before and after each request to the table. op is what it
+	// does: get with the first row's partition, put, query or atomic.
 	table func(w *world, op string, after bool) error
 	// put is asked before each object is written.
 	put func(w *world) error
@@ -303,7 +304,7 @@ func (p *process) request(op string, do func() error) error {
 }
 
 func (p *process) Get(ctx context.Context, keys ...store.Key) (rows []store.Row, err error) {
-	err = p.request("get", func() (err error) { rows, err = p.Driver.Get(ctx, keys...); return err })
+	err = p.request("get "+keys[0].Partition, func() (err error) { rows, err = p.Driver.Get(ctx, keys...); return err })
 	return rows, err
 }
 

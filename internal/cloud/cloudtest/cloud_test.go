@@ -54,11 +54,33 @@ func TestCloud(t *testing.T) {
 		t.Fatal(err)
 	}
 	id, _, _ := strings.Cut(api.Hostname(), ".")
+	if err := d.WithoutTLS(ctx, endpoint); err != nil {
+		t.Fatal(err)
+	}
 	e2etest.Cases(t, e2etest.Target{
 		URL: endpoint, Host: id + ".execute-api.localhost:" + emulator.Port(),
-		User: "admin", Password: password, Settle: 150 * time.Second,
+		User: "admin", Password: password, Settle: 150 * time.Second, Patience: 28 * time.Second,
+		Restart: func() error { return restart(t, emulator.Port()) },
 	})
 	leaks(t, Config(endpoint), d.Outputs, append(e2etest.Canaries(), password))
+}
+
+// restart ends the emulator with every function in it, and starts it again with
+// the state that it has kept. What was being executed there is over, as failed;
+// Step Functions itself would not forget it.
+func restart(t *testing.T, port string) error {
+	dir := os.Getenv("DROVER_EMULATOR_DIR")
+	if dir == "" {
+		t.Fatal("DROVER_EMULATOR_DIR is not set: run scripts/test-cloud")
+	}
+	for _, args := range [][]string{{"stop", "ministack", "--dir", dir}, {"start", "ministack", "--port", port, "--dir", dir}} {
+		cmd := exec.Command("../../../scripts/emulator", args...)
+		cmd.Stderr = os.Stderr
+		if err := cmd.Run(); err != nil {
+			return fmt.Errorf("emulator %v: %w", args, err)
+		}
+	}
+	return nil
 }
 
 // leaks looks for secrets where anybody but their sealer could see them: in the
