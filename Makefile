@@ -44,6 +44,23 @@ test-faults: ## bad days: every fault injected, and what was lost, done twice or
 cost: ## price of 1,000 device runs in the cloud, counted
 	@scripts/cost
 
+.PHONY: emulator
+emulator: ## an emulator of AWS on port 4566 with the stack in it, for sam-invoke; stop it with make emulator-stop
+	@scripts/emulator install ministack
+	@scripts/synth host build/cdk.out-host
+	@scripts/emulator start ministack --bind 0.0.0.0
+	@DROVER_ADMIN_PASSWORD=$${DROVER_ADMIN_PASSWORD:-admin} go run ./scripts/localcloud deploy "$$(scripts/emulator endpoint ministack)" build/cdk.out-host
+
+.PHONY: emulator-stop
+emulator-stop:
+	@scripts/emulator stop ministack
+
+.PHONY: sam-invoke
+FUNCTION ?= executor
+EVENT    ?= events/$(FUNCTION).json
+sam-invoke: ## run FUNCTION (executor) in a container on EVENT (events/FUNCTION.json) against that emulator; see docs/sam.md
+	@scripts/sam-invoke $(FUNCTION) $(EVENT)
+
 .PHONY: bench
 bench: ## the measurements of the README, side by side in one run
 	@go run ./scripts/bench

@@ -78,6 +78,7 @@ var rules = []rule{
 	{"cloud/finisher", append(with("cloud", "cloud/bus", "task"), ports...), "wiring of the task that settles"},
 	{"cloud/executor", append(with("cloud", "cloud/depot", "cloud/bus", "task", "device/sshdevice"), ports...), "wiring of the task that does"},
 	{"cloud/samtest", with("cloud/cloudtest", "device/sshsim", "secret"), "runs tasks in containers, and brings the device"},
+	{"cloud/runtimetest", nil, "runs a function's binary as Lambda does; knows nothing of what is in it"},
 	{"cloud/cloudtest", nil, "deploys a template; knows AWS and not Drover"},
 	{"standalone", append(with("dispatch", "task", "render", "metrics", "api", "api/*", "console", "store/boltstore", "workflow/localworkflow",
 		"blob/folderblob", "device/sshdevice", "event/webhook", "event/eventlog"), ports...), "wiring of the one process"},
@@ -108,7 +109,7 @@ type outside struct {
 
 var outsideRules = []outside{
 	{"github.com/aws/aws-sdk-go-v2", with("store/dynamostore", "blob/s3blob", "secret/kmssecret", "workflow/sfnworkflow", "event/busevents",
-		"cloud", "cloud/depot", "cloud/runs", "cloud/bus", "cloud/cloudtest", "awstest", "store/dynamotest"), false, "AWS stops at the cloud's drivers and wiring"},
+		"cloud", "cloud/depot", "cloud/runs", "cloud/bus", "cloud/cloudtest", "awstest", "/scripts/localcloud", "store/dynamotest"), false, "AWS stops at the cloud's drivers and wiring"},
 	{"github.com/aws/smithy-go", with("store/dynamostore", "blob/s3blob", "secret/kmssecret", "workflow/sfnworkflow", "event/busevents"), false,
 		"AWS stops at the cloud's drivers and wiring"},
 	{"github.com/aws/aws-lambda-go", with("cloud"), false, "Lambda's runtime is started in one place; HTTP events stop at lambdahttp, which decodes them itself"},
