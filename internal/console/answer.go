@@ -33,7 +33,12 @@ type wireUnknown struct {
 	Value string `json:"value"`
 }
 
+// maxUnknowns keeps an answer that is all unknown targets within its limit; the
+// message counts them all.
+const maxUnknowns = 10_000
+
 func wireUnknowns(us []inventory.Unknown) []wireUnknown {
+	us = us[:min(len(us), maxUnknowns)]
 	out := make([]wireUnknown, len(us))
 	for i, u := range us {
 		out[i] = wireUnknown{u.Kind, u.Value}

@@ -563,3 +563,23 @@ func TestBackup_ThatBreaksOff(t *testing.T) {
 		srv.Close()
 	}
 }
+
+// A body of nothing but unknown names must not make an answer of seven times
+// its size.
+func TestUnknownTargets_AreListedUpToALimit(t *testing.T) {
+	c := start(t)
+	c.s.Script("any", "echo", nil)
+	names := make([]string, 50_000)
+	for i := range names {
+		names[i] = "x"
+	}
+	for _, path := range []string{"runs", "preview"} {
+		out := c.do(400, "POST", path, map[string]any{"service": "any", "devices": names})
+		if got, _ := out["unknown"].([]any); len(got) != 10_000 {
+			t.Errorf("%s: %d unknown targets are listed", path, len(got))
+		}
+		if e, _ := out["error"].(map[string]any); !strings.Contains(fmt.Sprint(e["message"]), "50000") {
+			t.Errorf("%s: %v", path, e)
+		}
+	}
+}

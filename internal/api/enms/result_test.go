@@ -2,12 +2,15 @@ package enms
 
 import (
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"net/http/httptest"
 	"strings"
 	"testing"
 
 	"drover/internal/api"
+	"drover/internal/dispatch"
+	"drover/internal/inventory"
 )
 
 // What a gateway wraps in an envelope of its own has to be shorter than what
@@ -28,5 +31,23 @@ func TestWriteAnswer_KeepsToTheLimitOfTheDeployment(t *testing.T) {
 		if cut := limit < api.MaxAnswer; cut != (got.Cut.Texts == 3) {
 			t.Errorf("limit %d: %d texts are cut", limit, got.Cut.Texts)
 		}
+	}
+}
+
+func TestTargetErrors_FitIntoAnAnswer(t *testing.T) {
+	const n = (dispatch.MaxPayload) / 4
+	unknown := make([]inventory.Unknown, n)
+	for i := range unknown {
+		unknown[i] = inventory.Unknown{Kind: inventory.KindDevice, Value: "x"}
+	}
+	out := targetErrors(unknown)
+	if body := mustEncode(map[string]any{"errors": out}); len(body) > api.MaxAnswer/2 {
+		t.Errorf("%d bytes", len(body))
+	}
+	if got, want := out[len(out)-1], fmt.Sprintf("[cut: %d more]", n-maxTargetErrors); got != want {
+		t.Errorf("the last one is %q, want %q", got, want)
+	}
+	if few := targetErrors(unknown[:3]); len(few) != 3 || few[2] != "No device with the name 'x'" {
+		t.Errorf("three make %q", few)
 	}
 }

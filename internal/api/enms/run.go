@@ -221,11 +221,18 @@ func (s *server) refuse(w http.ResponseWriter, r *http.Request, unknown []invent
 	}
 }
 
+// maxTargetErrors keeps an answer that is all errors within its limit.
+const maxTargetErrors = 20_000
+
 // targetErrors says which targets do not exist, one sentence for each mention.
 func targetErrors(unknown []inventory.Unknown) []string {
-	out := make([]string, len(unknown))
-	for i, u := range unknown {
+	n := min(len(unknown), maxTargetErrors)
+	out := make([]string, n, n+1)
+	for i, u := range unknown[:n] {
 		out[i] = fmt.Sprintf(unknownTargets[u.Kind], u.Value)
+	}
+	if more := len(unknown) - n; more > 0 {
+		out = append(out, fmt.Sprintf("[cut: %d more]", more))
 	}
 	return out
 }
