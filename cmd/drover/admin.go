@@ -30,9 +30,7 @@ func (p *program) versionCommand() *cobra.Command {
 }
 
 func (p *program) userCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "user", Short: "Add users"}
-	cmd.AddCommand(p.userAddCommand(), p.userHashCommand())
-	return cmd
+	return group("user", "Add users", p.userAddCommand(), p.userHashCommand())
 }
 
 // newPassword finds the password of a user that is being made.
@@ -67,7 +65,7 @@ func (p *program) userAddCommand() *cobra.Command {
 from DROVER_NEW_PASSWORD, from the first line of standard input with
 --password-stdin, or from a prompt. With --tenant the user belongs to that
 tenant.`,
-		Args: cobra.ExactArgs(1),
+		Args: oneArgument,
 	}
 	r := p.remoteFlags(cmd)
 	cmd.Flags().StringVar(&role, "role", "", "viewer, operator or admin")
@@ -181,7 +179,7 @@ func (p *program) backupCommand() *cobra.Command {
 		Long: `Write a consistent backup of the data folder while the service runs. The file
 appears whole or not at all, and only its owner can read it. The key file is not
 in it: keep a copy of drover.key elsewhere, or no stored secret can be read.`,
-		Args: cobra.ExactArgs(1),
+		Args: oneArgument,
 	}
 	r := p.remoteFlags(cmd)
 	cmd.RunE = interruptible(failing(exitFailed, func(cmd *cobra.Command, args []string) error {
@@ -237,7 +235,7 @@ func (p *program) restoreCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "restore FILE --data DIR",
 		Short: "Put a backup into a data folder that has no data yet",
-		Args:  cobra.ExactArgs(1),
+		Args:  oneArgument,
 	}
 	cmd.Flags().StringVar(&data, "data", "", "folder for the data (DROVER_DATA); made when there is none")
 	cmd.RunE = failing(exitFailed, func(cmd *cobra.Command, args []string) error {
@@ -256,7 +254,7 @@ func (p *program) restoreCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		p.printf("restored into %s, with %d large outputs\n", data, got.Blobs)
+		p.printf("restored into %s, with %s\n", data, count(got.Blobs, "large output"))
 		if !got.HasKey {
 			p.printf("now put the key file where it belongs, or no stored secret can be read: %s\n", got.KeyFile)
 		}

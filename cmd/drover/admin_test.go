@@ -33,7 +33,7 @@ func TestErrors_AreOneLine(t *testing.T) {
 		want   string
 	}{
 		{[]string{"DROVER_PASSWORD", "wrong"}, []string{"runs"}, 1, "drover: the user name or the password is not right (user admin at " + l.url + ")\n"},
-		{[]string{"DROVER_URL", "http://127.0.0.1:1"}, []string{"runs"}, 1, "drover: no answer from http://127.0.0.1:1: dial tcp 127.0.0.1:1: connect: connection refused\n"},
+		{[]string{"DROVER_URL", "http://127.0.0.1:1"}, []string{"runs"}, 1, "drover: no answer from http://127.0.0.1:1: dial tcp 127.0.0.1:1: connect: connection refused; is the service running there?\n"},
 		{[]string{"DROVER_URL", strange.URL}, []string{"runs"}, 1, "drover: " + strange.URL + " does not answer like Drover\n"},
 		{[]string{"DROVER_URL", away.URL}, []string{"runs"}, 1, "drover: " + away.URL + " answers 302 Found and not like Drover; is the address right?\n"},
 		{[]string{"DROVER_URL", "127.0.0.1:8080"}, []string{"runs"}, 2, "drover: --url: \"127.0.0.1:8080\" is not an address such as http://127.0.0.1:8080\n"},
@@ -41,6 +41,12 @@ func TestErrors_AreOneLine(t *testing.T) {
 		{nil, []string{"cancel", "nope"}, 1, "drover: no run \"nope\"\n"},
 		{nil, []string{"runs", "--status", "done"}, 1, "drover: status: \"done\" is no status of a run\n"},
 		{nil, []string{"frobnicate"}, 2, "drover: unknown command \"frobnicate\" for \"drover\" (see drover --help)\n"},
+		{nil, []string{"user", "frobnicate"}, 2, "drover: unknown command \"frobnicate\" for \"drover user\" (see drover user --help)\n"},
+		{nil, []string{"hostkey", "frobnicate"}, 2, "drover: unknown command \"frobnicate\" for \"drover hostkey\" (see drover hostkey --help)\n"},
+		{nil, []string{"run"}, 2, "drover: run: SERVICE is missing (see drover run --help)\n"},
+		{nil, []string{"run", "a", "b"}, 2, "drover: run: \"b\" is one argument too many (see drover run --help)\n"},
+		{nil, []string{"user", "add", "x"}, 2, "drover: required flag(s) \"role\" not set (see drover user add --help)\n"},
+		{nil, []string{"runs", "--limit", "x"}, 2, "drover: invalid argument \"x\" for \"--limit\" flag: "},
 		{nil, []string{"runs", "--tenant", "a/b"}, 1, "drover: tenant: \"a/b\" is not the name of a tenant: up to 63 letters, digits, _, - and .\n"},
 		{nil, []string{"user", "add", "x", "--role", "king", "--password-stdin"}, 1, "drover: role: \"king\" is not one of viewer, operator and admin\n"},
 		{nil, []string{"backup", "/nope/file"}, 1, "drover: cannot write the backup: "},
@@ -207,7 +213,7 @@ func TestHostKeys(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.fleet.Devices[0].SetHostKey(other)
-	if r := l.run("run", "hello", "--device", "R1"); r.status != 1 || !strings.Contains(r.out, "host_key_changed") {
+	if r := l.run("run", "hello", "--device", "R1"); r.status != 1 || !strings.Contains(r.out, "host_key_changed") || strings.Count(r.err, "drover hostkey accept DEVICE\n") != 1 {
 		t.Errorf("%+v", r)
 	}
 	if out := l.ok("hostkey", "list"); !strings.Contains(out, fingerprint(l.fleet.Devices[0].HostKey())) {
@@ -226,7 +232,7 @@ func TestHostKeys(t *testing.T) {
 	name := fmt.Sprintf("[%s]:%d", d.Address, d.Port)
 	known := l.file("known_hosts", "# comment\n\nother.example "+d.HostKey()+"\n@revoked "+name+" "+d.HostKey()+"\n"+name+" "+d.HostKey()+" comment\n*.wild "+d.HostKey()+"\nnonsense\n")
 	r := l.run("hostkey", "import", known)
-	if r.status != 0 || r.out != "1 host keys pinned, 3 lines of the file left out\n" || !strings.Contains(r.err, "line 4: left out") {
+	if r.status != 0 || r.out != "1 host key pinned, 3 lines of the file left out, 1 line of no device here\n" || !strings.Contains(r.err, "line 4: left out") {
 		t.Errorf("%+v", r)
 	}
 	var keys []hostKey
@@ -235,6 +241,10 @@ func TestHostKeys(t *testing.T) {
 		t.Errorf("%+v", keys)
 	}
 	if r := l.run("hostkey", "import", l.file("empty", "#\n")); r.status != 1 {
+		t.Errorf("%+v", r)
+	}
+	strangers := l.file("strangers", "other.example "+d.HostKey()+"\n")
+	if r := l.run("hostkey", "import", strangers); r.status != 1 || r.out != "" || r.err != "drover: nothing was pinned: no device has an address and port of the file's 1 host key\n" {
 		t.Errorf("%+v", r)
 	}
 }
@@ -364,7 +374,8 @@ func TestRun_SurvivesALostAnswer(t *testing.T) {
 		_, _ = w.Write(rec.Body.Bytes())
 	}))
 	defer proxy.Close()
-	if r := l.with("DROVER_URL", proxy.URL).runIn(context.Background(), "", "run", "hello"); r.status != 0 || lost != 2 {
+	r := l.with("DROVER_URL", proxy.URL).runIn(context.Background(), "", "run", "hello")
+	if r.status != 0 || lost != 2 || strings.Count(r.err, "; trying again\n") != 1 {
 		t.Errorf("%+v, %d answers lost", r, lost)
 	}
 	if n := l.fleet.Executions(); n != 1 {

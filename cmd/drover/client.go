@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -152,7 +154,11 @@ func (e *unreachableError) Error() string {
 	if errors.As(why, &ue) {
 		why = ue.Err
 	}
-	return fmt.Sprintf("no answer from %s: %v", e.url, why)
+	s := fmt.Sprintf("no answer from %s: %v", e.url, why)
+	if errors.Is(e.err, syscall.ECONNREFUSED) {
+		s += "; is the service running there?"
+	}
+	return s
 }
 
 // Unwrap returns the cause.
@@ -263,22 +269,36 @@ func (r *remote) refused(resp *http.Response) error {
 func passing(err error) bool {
 	var lost *unreachableError
 	var api *apiError
-	return errors.As(err, &lost) || errors.As(err, &api) && (api.Code == job.Unavailable || api.Code == job.Exhausted)
+	if errors.As(err, &lost) {
+		var certificate *tls.CertificateVerificationError
+		var name *net.DNSError
+		return !errors.As(err, &certificate) && !errors.Is(err, http.ErrSchemeMismatch) && !(errors.As(err, &name) && name.IsNotFound)
+	}
+	return errors.As(err, &api) && (api.Code == job.Unavailable || api.Code == job.Exhausted)
 }
 
 // patiently repeats a call that may be repeated until it succeeds, fails for
-// good, or patience is over.
-func patiently(ctx context.Context, patience time.Duration, call func() error) error {
+// good, or patience is over. The first failure that is waited for is told.
+func patiently(ctx context.Context, patience time.Duration, tell func(error), call func() error) error {
 	end := time.Now().Add(patience)
 	for pause := 200 * time.Millisecond; ; pause = min(pause*2, 5*time.Second) {
 		err := call()
 		if err == nil || !passing(err) || time.Now().Add(pause).After(end) {
 			return err
 		}
+		if tell != nil {
+			tell(err)
+			tell = nil
+		}
 		if err := sleep(ctx, pause); err != nil {
 			return err
 		}
 	}
+}
+
+// tryAgain says why nothing happens for a while.
+func (p *program) tryAgain(err error) {
+	p.notef("drover: %s; trying again\n", clean(firstLine(describe(err))))
 }
 
 func sleep(ctx context.Context, d time.Duration) error {

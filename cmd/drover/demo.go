@@ -14,6 +14,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -50,12 +51,15 @@ func (p *program) demoCommand() *cobra.Command {
 // demoOnlyDevices serves the devices that examples/fleet.yaml describes.
 func (p *program) demoOnlyDevices(ctx context.Context) error {
 	devices, err := sshsim.Start(sshsim.Config{Devices: demoDevices, Address: "127.1.0.1", Port: 2222})
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return fmt.Errorf("%w; do the pretend devices run already?", err)
+	}
 	if err != nil {
-		return fmt.Errorf("pretend devices: %w", err)
+		return err
 	}
 	defer func() { _ = devices.Close() }()
 	first, last := devices.Devices[0], devices.Devices[demoDevices-1]
-	p.printf("%d pretend devices at %s to %s, port %d\n", demoDevices, first.Address, last.Address, first.Port)
+	p.printf("%d pretend devices at %s to %s, port %d; their host keys are new with every start\n", demoDevices, first.Address, last.Address, first.Port)
 	<-ctx.Done()
 	return nil
 }

@@ -177,6 +177,11 @@ func TestImport_TwiceChangesNothing(t *testing.T) {
 	if r := l.runIn(t.Context(), "pools: [{name: FromStdin}]", "import", "-"); r.status != 0 || !strings.Contains(r.out, "created pool FromStdin") {
 		t.Errorf("%+v", r)
 	}
+	for _, empty := range []string{"", "# nothing yet\n", "{}", "devices: []\n"} {
+		if got := l.ok("import", l.file("empty.yaml", empty)); !strings.HasSuffix(got, "empty.yaml: there is nothing in it to import\n") {
+			t.Errorf("%q: %s", empty, got)
+		}
+	}
 }
 
 func TestImport_BadFileChangesNothing(t *testing.T) {
@@ -264,8 +269,8 @@ func TestRun_ExitStatus(t *testing.T) {
 		{[]string{"nope"}, 2, "", `drover: no service "nope"` + "\n"},
 		{[]string{"hello", "--device", "R9", "--pool", "Q"}, 2, "", "drover: unknown: device \"R9\", pool \"Q\"\n"},
 		{[]string{"hello", "--var", "novalue"}, 2, "", "drover: --var: want k=v, not \"novalue\"\n"},
-		{[]string{"hello", "--nope"}, 2, "", "drover: unknown flag: --nope (see drover --help)\n"},
-		{[]string{}, 2, "", "drover: accepts 1 arg(s), received 0 (see drover --help)\n"},
+		{[]string{"hello", "--nope"}, 2, "", "drover: unknown flag: --nope (see drover run --help)\n"},
+		{[]string{}, 2, "", "drover: run: SERVICE is missing (see drover run --help)\n"},
 		{[]string{"hello", "--user", "nobody"}, 2, "", "drover: the user name or the password is not right (user nobody at " + l.url + ")\n"},
 		{[]string{"hello", "--url", "ftp://x"}, 2, "", "drover: --url: \"ftp://x\" is not an address such as http://127.0.0.1:8080\n"},
 	} {

@@ -30,9 +30,8 @@ type hostKey struct {
 }
 
 func (p *program) hostkeyCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "hostkey", Short: "List, accept, import and forget the devices' host keys"}
-	cmd.AddCommand(p.hostkeyListCommand(), p.hostkeyAcceptCommand(), p.hostkeyImportCommand(), p.hostkeyForgetCommand())
-	return cmd
+	return group("hostkey", "List, accept, import and forget the devices' host keys",
+		p.hostkeyListCommand(), p.hostkeyAcceptCommand(), p.hostkeyImportCommand(), p.hostkeyForgetCommand())
 }
 
 func (p *program) hostkeyListCommand() *cobra.Command {
@@ -84,7 +83,7 @@ func (p *program) hostkeyAcceptCommand() *cobra.Command {
 		Short: "Pin the key that a device showed and was refused for",
 		Long: `Pin the key that a device showed and was refused for, or with --key that one.
 Compare the fingerprint with the device's own first.`,
-		Args: cobra.ExactArgs(1),
+		Args: oneArgument,
 	}
 	r := p.remoteFlags(cmd)
 	cmd.Flags().StringVar(&key, "key", "", `key to pin, as in known_hosts: "ssh-ed25519 AAAA..."`)
@@ -104,7 +103,7 @@ Compare the fingerprint with the device's own first.`,
 }
 
 func (p *program) hostkeyForgetCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "forget DEVICE", Short: "Remove a pinned host key", Args: cobra.ExactArgs(1)}
+	cmd := &cobra.Command{Use: "forget DEVICE", Short: "Remove a pinned host key", Args: oneArgument}
 	r := p.remoteFlags(cmd)
 	cmd.RunE = interruptible(failing(exitFailed, func(cmd *cobra.Command, args []string) error {
 		if err := r.call(cmd.Context(), http.MethodDelete, "hostkeys/"+url.PathEscape(args[0]), nil, nil); err != nil {
@@ -120,7 +119,7 @@ func (p *program) hostkeyImportCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "import FILE",
 		Short: "Pin the keys of a known_hosts file for the devices with those addresses",
-		Args:  cobra.ExactArgs(1),
+		Args:  oneArgument,
 	}
 	r := p.remoteFlags(cmd)
 	cmd.RunE = interruptible(failing(exitFailed, func(cmd *cobra.Command, args []string) error {
@@ -155,9 +154,12 @@ func (p *program) importHostKeys(ctx context.Context, r *remote, name string) er
 	if len(known) == 0 {
 		return errors.New("the file holds no host keys")
 	}
-	pins, err := r.pins(ctx, known)
+	pins, strangers, err := r.pins(ctx, known)
 	if err != nil {
 		return err
+	}
+	if len(pins) == 0 {
+		return fmt.Errorf("nothing was pinned: no device has an address and port of the file's %s", count(len(known), "host key"))
 	}
 	failed := 0
 	for part := range slices.Chunk(pins, pinsAtOnce) {
@@ -174,26 +176,29 @@ func (p *program) importHostKeys(ctx context.Context, r *remote, name string) er
 			}
 		}
 	}
-	p.printf("%d host keys pinned, %d lines of the file left out\n", len(pins)-failed, len(skipped))
+	p.printf("%s pinned, %s of the file left out, %s of no device here\n",
+		count(len(pins)-failed, "host key"), count(len(skipped), "line"), count(strangers, "line"))
 	if failed > 0 {
-		return &exitError{exitFailed, fmt.Errorf("%d host keys could not be pinned", failed)}
+		return &exitError{exitFailed, fmt.Errorf("%s could not be pinned", count(failed, "host key"))}
 	}
 	return nil
 }
 
-// pins finds the devices that the file knows.
-func (r *remote) pins(ctx context.Context, known []knownHost) ([]keyPin, error) {
+// pins finds the devices that the file knows, and counts its lines that are of
+// none.
+func (r *remote) pins(ctx context.Context, known []knownHost) (pins []keyPin, strangers int, err error) {
 	type device struct {
 		Name    string `json:"name"`
 		Address string `json:"address"`
 		Port    int    `json:"port"`
 	}
-	var pins []keyPin
-	err := all(ctx, r, "devices", url.Values{"limit": {"200"}}, "devices", func(page []device) bool {
+	used := make([]bool, len(known))
+	err = all(ctx, r, "devices", url.Values{"limit": {"200"}}, "devices", func(page []device) bool {
 		for _, d := range page {
 			var keys []string
-			for _, k := range known {
+			for i, k := range known {
 				if k.is(d.Address, strconv.Itoa(d.Port)) {
+					used[i] = true
 					keys = append(keys, k.key)
 				}
 			}
@@ -203,5 +208,10 @@ func (r *remote) pins(ctx context.Context, known []knownHost) ([]keyPin, error) 
 		}
 		return true
 	})
-	return pins, err
+	for _, u := range used {
+		if !u {
+			strangers++
+		}
+	}
+	return pins, strangers, err
 }

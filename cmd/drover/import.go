@@ -29,7 +29,7 @@ func (p *program) importCommand() *cobra.Command {
 file (YAML or JSON; "-" reads standard input). The whole file is checked first:
 when anything is wrong, nothing is changed. What is not in the file stays as it
 is. Paths in ..._file are relative to the fleet file.`,
-		Args: cobra.ExactArgs(1),
+		Args: oneArgument,
 	}
 	r := p.remoteFlags(cmd)
 	cmd.Flags().BoolVar(&check, "check", false, "only check the file, change nothing")
@@ -79,12 +79,15 @@ func (p *program) importFile(ctx context.Context, r *remote, name string, check 
 	if err != nil {
 		return err
 	}
+	if len(parts) == 0 {
+		p.printf("%s: there is nothing in it to import\n", name)
+	}
 	sum := tally{}
 	for _, part := range parts {
 		var got struct {
 			Outcomes []outcome `json:"outcomes"`
 		}
-		err := patiently(ctx, retryFor, func() error { return r.send(ctx, http.MethodPost, "import", part, &got) })
+		err := patiently(ctx, retryFor, p.tryAgain, func() error { return r.send(ctx, http.MethodPost, "import", part, &got) })
 		var failed *apiError
 		if errors.As(err, &failed) {
 			sum.add(p, failed.Outcomes)
@@ -179,7 +182,7 @@ func (r *remote) judge(ctx context.Context, file *fleet.File) error {
 	} {
 		for names := range slices.Chunk(ask.names, askAtOnce) {
 			var got map[string][]string
-			err := patiently(ctx, retryFor, func() error {
+			err := patiently(ctx, retryFor, r.p.tryAgain, func() error {
 				return r.call(ctx, http.MethodPost, "import/references", map[string][]string{ask.field: names}, &got)
 			})
 			if err != nil {

@@ -51,23 +51,25 @@ type program struct {
 	out io.Writer
 	err io.Writer
 	env func(string) (string, bool)
+
+	advised map[string]bool // what to do about a reason is said once
 }
 
 // run is the whole program. It returns the exit status.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer, env func(string) (string, bool)) int {
-	p := &program{in: stdin, out: stdout, err: stderr, env: env}
+	p := &program{in: stdin, out: stdout, err: stderr, env: env, advised: map[string]bool{}}
 	root := p.root()
 	root.SetArgs(args)
 	root.SetIn(stdin)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	err := root.ExecuteContext(ctx)
+	cmd, err := root.ExecuteContextC(ctx)
 	var exit *exitError
 	switch {
 	case err == nil:
 		return exitOK
 	case !errors.As(err, &exit):
-		exit = &exitError{exitUsage, fmt.Errorf("%w (see drover --help)", err)} // cobra's own: flags, arguments
+		exit = &exitError{exitUsage, fmt.Errorf("%w (see %s --help)", err, cmd.CommandPath())} // cobra's own: flags, arguments
 	}
 	if exit.err != nil {
 		_, _ = fmt.Fprintln(stderr, "drover: "+clean(firstLine(describe(exit.err))))
@@ -100,6 +102,25 @@ func (p *program) root() *cobra.Command {
 	root.AddCommand(p.serveCommand(), p.importCommand(), p.runCommand(), p.runsCommand(), p.showCommand(), p.cancelCommand(),
 		p.hostkeyCommand(), p.userCommand(), p.auditCommand(), p.backupCommand(), p.restoreCommand(), p.demoCommand(), p.versionCommand())
 	return root
+}
+
+// group is a command that only holds others.
+func group(use, short string, commands ...*cobra.Command) *cobra.Command {
+	cmd := &cobra.Command{Use: use, Short: short, Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
+	cmd.AddCommand(commands...)
+	return cmd
+}
+
+// oneArgument wants the argument that the second word of the command's Use
+// names, and no other.
+func oneArgument(cmd *cobra.Command, args []string) error {
+	switch len(args) {
+	case 0:
+		return fmt.Errorf("%s: %s is missing", cmd.Name(), strings.Fields(cmd.Use)[1])
+	case 1:
+		return nil
+	}
+	return fmt.Errorf("%s: %q is one argument too many", cmd.Name(), args[1])
 }
 
 // failing makes a command's errors end with a status of the command's choice.
@@ -157,6 +178,14 @@ func (p *program) getenv(name string) string {
 func (p *program) printf(format string, args ...any) { _, _ = fmt.Fprintf(p.out, format, args...) }
 
 func (p *program) notef(format string, args ...any) { _, _ = fmt.Fprintf(p.err, format, args...) }
+
+// count is a number of things in words: "1 device", "2 devices".
+func count(n int, thing string) string {
+	if n != 1 {
+		thing += "s"
+	}
+	return fmt.Sprintf("%d %s", n, thing)
+}
 
 // terminal returns the file behind a stream that is a terminal.
 func terminal(stream any) (*os.File, bool) {

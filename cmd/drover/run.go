@@ -33,7 +33,7 @@ func (p *program) runCommand() *cobra.Command {
 		Long: `Run a service on its own targets, or on the devices and pools given, and wait for
 its end. The exit status is 0 when every device succeeded, 1 when some did not,
 2 when nothing could be run. An interrupt leaves the run going.`,
-		Args: cobra.ExactArgs(1),
+		Args: oneArgument,
 	}
 	r := p.remoteFlags(cmd)
 	f := cmd.Flags()
@@ -67,7 +67,7 @@ func (p *program) runService(ctx context.Context, r *remote, sub submission, wat
 		Run runInfo `json:"run"`
 	}
 	key := newKey()
-	err := patiently(ctx, retryFor, func() error {
+	err := patiently(ctx, retryFor, p.tryAgain, func() error {
 		return r.call(ctx, http.MethodPost, "runs", sub, &got, "Idempotency-Key", key)
 	})
 	if err != nil {
@@ -155,22 +155,14 @@ func (p *program) preview(ctx context.Context, r *remote, sub submission) error 
 		p.printf("%s", indent(v.Text))
 	}
 	if more := got.Total - len(got.Previews); more > 0 {
-		p.printf("... and %s more\n", devices(more))
+		p.printf("... and %s more\n", count(more, "device"))
 	}
-	p.printf("%s; nothing was run\n", devices(got.Total))
+	p.printf("%s; nothing was run\n", count(got.Total, "device"))
 	switch {
 	case got.Total == 0:
 		return &exitError{exitUsage, errors.New("there is no device to run on")}
 	case bad > 0:
-		return &exitError{exitFailed, fmt.Errorf("the text cannot be rendered for %s", devices(bad))}
+		return &exitError{exitFailed, fmt.Errorf("the text cannot be rendered for %s", count(bad, "device"))}
 	}
 	return nil
-}
-
-// devices counts devices in words.
-func devices(n int) string {
-	if n == 1 {
-		return "1 device"
-	}
-	return fmt.Sprintf("%d devices", n)
 }

@@ -125,7 +125,7 @@ func seconds(d time.Duration) string { return strconv.FormatFloat(d.Seconds(), '
 
 func (p *program) showCommand() *cobra.Command {
 	var asJSON, watch bool
-	cmd := &cobra.Command{Use: "show RUN", Short: "Show a run and its results", Args: cobra.ExactArgs(1)}
+	cmd := &cobra.Command{Use: "show RUN", Short: "Show a run and its results", Args: oneArgument}
 	r := p.remoteFlags(cmd)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	cmd.Flags().BoolVar(&watch, "watch", false, "wait for the run's end and show results as they come")
@@ -167,7 +167,7 @@ func (p *program) showCommand() *cobra.Command {
 }
 
 func (p *program) cancelCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "cancel RUN", Short: "Stop a run", Args: cobra.ExactArgs(1)}
+	cmd := &cobra.Command{Use: "cancel RUN", Short: "Stop a run", Args: oneArgument}
 	r := p.remoteFlags(cmd)
 	cmd.RunE = interruptible(failing(exitFailed, func(cmd *cobra.Command, args []string) error {
 		var run runInfo
@@ -221,4 +221,17 @@ func (p *program) printResult(d result) {
 		p.printf(": %s", clean(d.Message))
 	}
 	p.printf("\n%s%s", indent(d.Stdout), indent(d.Stderr))
+	p.advise(d.Reason)
+}
+
+// advise says, once, what to do about a host key that was refused.
+func (p *program) advise(reason string) {
+	advice := map[string]string{
+		job.ReasonHostKeyChanged: "if the key that a device shows now is its own (compare the fingerprints): drover hostkey accept DEVICE",
+		job.ReasonHostKeyUnknown: "to pin a device's key: drover hostkey accept DEVICE --key KEY, or drover hostkey import with a known_hosts file",
+	}[reason]
+	if advice != "" && !p.advised[reason] {
+		p.advised[reason] = true
+		p.notef("%s\n", advice)
+	}
 }

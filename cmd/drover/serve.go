@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
 	"net/http"
 	"os"
@@ -147,6 +148,12 @@ func (p *program) serve(ctx context.Context, s serveFlags) error {
 	}
 	if s.concurrency < 1 {
 		return &exitError{exitUsage, errors.New("--concurrency: at least 1 is needed")}
+	}
+	if math.IsNaN(s.connsPerSecond) || s.connsPerSecond < 0 {
+		return &exitError{exitUsage, errors.New("--conns-per-second: want a number from 0 on; 0: no limit")}
+	}
+	if s.syncTimeout < 0 {
+		return &exitError{exitUsage, errors.New("--sync-timeout: want a time such as 5m, or 0: as long as the caller waits")}
 	}
 	// Signals count from here on: one that comes while the data file is being
 	// opened must not kill.

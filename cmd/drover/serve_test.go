@@ -217,6 +217,9 @@ func TestServe_RefusesWhatCannotBe(t *testing.T) {
 		{"half of TLS", []string{"--data", data, "--tls-cert", "x"}, 2, "drover: --tls-cert and --tls-key belong together"},
 		{"no certificate", []string{"--data", data, "--tls-cert", "/nope", "--tls-key", "/nope"}, 2, "drover: --tls-cert, --tls-key: "},
 		{"concurrency", []string{"--data", data, "--concurrency", "0"}, 2, "drover: --concurrency: at least 1 is needed"},
+		{"connections", []string{"--data", data, "--conns-per-second", "-1"}, 2, "drover: --conns-per-second: want a number from 0 on"},
+		{"no number", []string{"--data", data, "--conns-per-second", "NaN"}, 2, "drover: --conns-per-second: want a number from 0 on"},
+		{"waiting", []string{"--data", data, "--sync-timeout", "-3s"}, 2, "drover: --sync-timeout: want a time such as 5m, or 0"},
 		{"argument", []string{"--data", data, "now"}, 2, `drover: unknown command "now"`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -257,6 +260,15 @@ func TestServe_TLS(t *testing.T) {
 	_ = resp.Body.Close()
 	if resp.StatusCode != 200 || !strings.Contains(string(body), "ok") {
 		t.Errorf("%d %s", resp.StatusCode, body)
+	}
+	// What waiting does not cure is not waited for: one line, at once.
+	for _, url := range []string{p.url, "http" + strings.TrimPrefix(p.url, "https")} {
+		var out, errs bytes.Buffer
+		env := map[string]string{"DROVER_URL": url, "DROVER_PASSWORD": "x"}
+		status := run(t.Context(), []string{"run", "hello"}, strings.NewReader(""), &out, &errs, func(name string) (string, bool) { v, ok := env[name]; return v, ok })
+		if status != exitUsage || !strings.HasPrefix(errs.String(), "drover: ") || !strings.Contains(errs.String(), url) || strings.Count(errs.String(), "\n") != 1 {
+			t.Errorf("%s: status %d, %q, %q", url, status, &out, &errs)
+		}
 	}
 	p.end(syscall.SIGTERM)
 }

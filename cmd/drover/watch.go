@@ -34,7 +34,7 @@ type progress interface {
 func (w *watcher) wait(ctx context.Context) error {
 	w.printed = map[int]bool{}
 	for pause := 100 * time.Millisecond; ; pause = min(pause*3/2, 2*time.Second) {
-		err := patiently(ctx, time.Minute, func() error {
+		err := patiently(ctx, time.Minute, w.tryAgain, func() error {
 			return w.remote.call(ctx, http.MethodGet, "runs/"+url.PathEscape(w.run.ID), nil, &w.run)
 		})
 		if err != nil {
@@ -55,10 +55,16 @@ func (w *watcher) wait(ctx context.Context) error {
 	}
 }
 
+// tryAgain says that the run goes on although nobody answers.
+func (w *watcher) tryAgain(err error) {
+	w.show.hide()
+	w.p.tryAgain(err)
+}
+
 // news prints the results that have come since the last time.
 func (w *watcher) news(ctx context.Context) error {
 	var fresh []result
-	err := patiently(ctx, time.Minute, func() error {
+	err := patiently(ctx, time.Minute, w.tryAgain, func() error {
 		fresh = fresh[:0]
 		return w.remote.eachResult(ctx, w.run.ID, w.first, func(i int, d result) bool {
 			if d.Status.Terminal() && !w.printed[i] {
