@@ -477,6 +477,10 @@ func (d *Dispatcher) saveUser(ctx context.Context, p job.Principal, in inventory
 		meta: func(v *job.User) *job.Meta { return &v.Meta },
 		apply: func(_ context.Context, in inventory.UserInput, base job.User, create bool, refs inventory.Refs) (job.User, error) {
 			next, err := in.Apply(base, create, refs)
+			if err == nil && !create && base.Name == p.Name && base.Role == job.Admin && next.Role != job.Admin {
+				// As with deleting: an installation keeps its last administrator.
+				err = job.FieldErrorf("role", "an administrator cannot take the role away from himself")
+			}
 			if err != nil || in.Password == nil || secret.VerifyPassword(base.PasswordHash, *in.Password) {
 				return next, err
 			}

@@ -179,6 +179,23 @@ func TestUsers_PasswordIsHashedAndNeverShown(t *testing.T) {
 	must(t, err)
 }
 
+func TestUsers_AnAdministratorStaysOne(t *testing.T) {
+	ctx := context.Background()
+	b := newBench(t)
+	pw := ptr(job.Secret("a password"))
+	b.saved(t)(b.SaveUsers(ctx, admin, []inventory.UserInput{
+		{Name: admin.Name, Role: ptr("admin"), Password: pw}, {Name: "second", Role: ptr("admin"), Password: pw}}))
+	os, err := b.SaveUsers(ctx, admin, []inventory.UserInput{{Name: admin.Name, Role: ptr("operator")}, {Name: "second", Role: ptr("viewer")}})
+	must(t, err)
+	wantCode(t, os[0].Err, job.Invalid)
+	must(t, os[1].Err)
+	u, err := b.User(ctx, admin, admin.Name)
+	must(t, err)
+	if u.Role != job.Admin {
+		t.Errorf("the last administrator is %s now", u.Role)
+	}
+}
+
 func TestSecrets_AreNotInTheDataFile(t *testing.T) {
 	ctx := context.Background()
 	b := newBench(t)

@@ -112,6 +112,9 @@ func pyFloat(f float64) string {
 func python(v any) any {
 	switch v := v.(type) {
 	case json.Number:
+		if v == "-0" {
+			return json.Number("0")
+		}
 		if !strings.ContainsAny(string(v), ".eE") {
 			return v
 		}
