@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -151,7 +152,11 @@ func startShell(t *testing.T, dir string) *shell {
 	cmd := exec.Command("bash", "--norc", "--noprofile")
 	cmd.Dir = dir
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Env = append(os.Environ(), "PS1=", "TERM=dumb", "COLUMNS=120", "CI=", "MAKEFLAGS=", "MAKELEVEL=")
+	// What somebody has set for his own installation is not for this one.
+	env := slices.DeleteFunc(os.Environ(), func(v string) bool {
+		return strings.HasPrefix(v, "DROVER_") && !strings.HasPrefix(v, "DROVER_CACHE=")
+	})
+	cmd.Env = append(env, "PS1=", "TERM=dumb", "COLUMNS=120", "CI=", "MAKEFLAGS=", "MAKELEVEL=")
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
