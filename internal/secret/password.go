@@ -62,6 +62,15 @@ func HashPassword(pw job.Secret) (string, error) {
 	return h.String(), nil
 }
 
+// NobodysHash returns a hash that costs as much to verify as a fresh one and that
+// no password is known for: its key is random. Making it costs nothing.
+func NobodysHash() string {
+	h := phc{memory: hashMemory, passes: hashPasses, threads: hashThreads, salt: make([]byte, hashSalt), key: make([]byte, hashKey)}
+	_, _ = rand.Read(h.salt)
+	_, _ = rand.Read(h.key)
+	return h.String()
+}
+
 // VerifyPassword reports whether a password is the one that was hashed. What it
 // costs depends on the hash's parameters and not on the password; it waits
 // while as many verifications as the machine has cores are under way. A hash

@@ -2,6 +2,7 @@ package secret_test
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -122,4 +123,27 @@ func FuzzCheckHash(f *testing.F) {
 			t.Error("verifies against a hash that is refused")
 		}
 	})
+}
+
+// TestNobodysHash: it is as dear as a fresh hash, and never the same.
+func TestNobodysHash(t *testing.T) {
+	fresh, err := secret.HashPassword("a-password")
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, b := secret.NobodysHash(), secret.NobodysHash()
+	if err := secret.CheckHash(a); err != nil || a == b {
+		t.Errorf("%s, %s: %v", a, b, err)
+	}
+	// $argon2id$v=19$m=..,t=..,p=..$salt$key
+	cost := func(h string) (c [3]string) {
+		parts := strings.Split(h, "$")
+		return [3]string{parts[3], strconv.Itoa(len(parts[4])), strconv.Itoa(len(parts[5]))}
+	}
+	if cost(a) != cost(fresh) {
+		t.Errorf("costs %v, a fresh one %v", cost(a), cost(fresh))
+	}
+	if secret.VerifyPassword(a, "a-password") || secret.VerifyPassword(a, "") {
+		t.Error("somebody has it")
+	}
 }
