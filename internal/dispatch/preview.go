@@ -29,7 +29,8 @@ type Preview struct {
 const MaxPreview = 1000
 
 // Preview resolves and renders a submission without storing it or touching a
-// device: the first limit devices of total. Its errors are those of Submit.
+// device: the first limit devices of total, or fewer where their texts are long
+// (as in a page of results). Its errors are those of Submit.
 func (d *Dispatcher) Preview(ctx context.Context, p job.Principal, sub Submission, limit int) (rows []Preview, total int, unknown []inventory.Unknown, err error) {
 	if err := allow(p, job.ActRun); err != nil {
 		return nil, 0, nil, err
@@ -56,6 +57,7 @@ func (d *Dispatcher) Preview(ctx context.Context, p job.Principal, sub Submissio
 		}
 		return d.Store.DevicesByID(ctx, p.Tenant, ids)
 	})
+	size := 0
 	for _, dev := range devs {
 		row := Preview{Device: dev.Name, Address: dev.Address}
 		row.Text, err = render.Template(ctx, svc.Body, render.Env{
@@ -65,6 +67,9 @@ func (d *Dispatcher) Preview(ctx context.Context, p job.Principal, sub Submissio
 				return nil, 0, unknown, job.Wrap(job.Canceled, ctx.Err(), "preview interrupted")
 			}
 			row.Err = job.MessageOf(err)
+		}
+		if size += len(row.Text); size > maxPageOutput && len(rows) > 0 {
+			break
 		}
 		rows = append(rows, row)
 	}

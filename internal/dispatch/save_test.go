@@ -179,6 +179,24 @@ func TestUsers_PasswordIsHashedAndNeverShown(t *testing.T) {
 	must(t, err)
 }
 
+// A thousand devices times a megabyte of text must not be held at once.
+func TestPreview_EndsEarlyRatherThanTakeAllMemory(t *testing.T) {
+	ctx := context.Background()
+	b := newBench(t)
+	devices, names := make([]inventory.DeviceInput, 20), make([]string, 20)
+	for i := range devices {
+		names[i] = fmt.Sprint("P", i)
+		devices[i] = inventory.DeviceInput{Name: names[i], Address: ptr("127.1.0.1")}
+	}
+	b.saved(t)(b.SaveDevices(ctx, admin, devices))
+	b.saved(t)(b.SaveServices(ctx, admin, []inventory.ServiceInput{{Name: "long", Type: ptr("script"), Body: ptr(`{{ "x" * 1000000 }}`), Devices: &names}}))
+	rows, total, _, err := b.Preview(ctx, admin, dispatch.Submission{Service: "long"}, 1000)
+	must(t, err)
+	if len(rows) != 8 || total != 20 || rows[0].Err != "" || len(rows[7].Text) != 1_000_000 {
+		t.Errorf("%d of %d devices (%s)", len(rows), total, rows[0].Err)
+	}
+}
+
 func TestUsers_AnAdministratorStaysOne(t *testing.T) {
 	ctx := context.Background()
 	b := newBench(t)
