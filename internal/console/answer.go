@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
+	"syscall"
 
 	"drover/internal/fleet"
 	"drover/internal/inventory"
@@ -71,12 +72,18 @@ func statusOf(code job.Code) int {
 	return http.StatusInternalServerError
 }
 
-// shown is what a caller is told of an error: never its cause.
+// shown is what a caller is told of an error: never its cause, except that the
+// disk is full or read-only, which somebody has to mend.
 func shown(err error) wireError {
 	e := wireError{Code: job.CodeOf(err), Message: "internal error"}
 	var of *job.Error
 	if errors.As(err, &of) && of.Code != job.Internal {
 		e.Message, e.Field = of.Message, of.Field
+	}
+	for _, cause := range []syscall.Errno{syscall.ENOSPC, syscall.EDQUOT, syscall.EROFS} {
+		if e.Code == job.Unavailable && errors.Is(err, cause) {
+			e.Message += ": " + cause.Error()
+		}
 	}
 	return e
 }

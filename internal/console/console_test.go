@@ -6,11 +6,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -22,6 +24,7 @@ import (
 	"drover/internal/api/apitest"
 	"drover/internal/auth"
 	"drover/internal/console"
+	"drover/internal/job"
 )
 
 // book is the document as the service serves it.
@@ -580,6 +583,24 @@ func TestUnknownTargets_AreListedUpToALimit(t *testing.T) {
 		}
 		if e, _ := out["error"].(map[string]any); !strings.Contains(fmt.Sprint(e["message"]), "50000") {
 			t.Errorf("%s: %v", path, e)
+		}
+	}
+}
+
+func TestShown_NamesNoCauseButTheDisk(t *testing.T) {
+	full := &fs.PathError{Op: "write", Path: "/secret/path", Err: syscall.ENOSPC}
+	for _, c := range []struct {
+		err  error
+		want string
+	}{
+		{job.Wrap(job.Unavailable, full, "cannot write"), "cannot write: no space left on device"},
+		{job.Wrap(job.Unavailable, syscall.EROFS, "cannot write"), "cannot write: read-only file system"},
+		{job.Wrap(job.Unavailable, syscall.ECONNREFUSED, "no answer"), "no answer"},
+		{job.Wrap(job.Internal, full, "broken"), "internal error"},
+		{full, "internal error"},
+	} {
+		if got := console.Shown(c.err); got != c.want {
+			t.Errorf("%v is shown as %q, want %q", c.err, got, c.want)
 		}
 	}
 }

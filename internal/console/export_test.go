@@ -9,3 +9,6 @@ func Operations() map[string][]string {
 	}
 	return ops
 }
+
+// Shown is the message that a caller gets of an error.
+func Shown(err error) string { return shown(err).Message }
