@@ -116,6 +116,7 @@ func TestDecodeRun_Refuses(t *testing.T) {
 		"form a list":              {`{"name": "s", "form": []}`, "form", job.Invalid},
 		"form a text":              {`{"name": "s", "form": "x"}`, "form", job.Invalid},
 		"form name a number":       {`{"name": "s", "form": {"name": 5}}`, "form.name", job.Invalid},
+		"form name too long":       {`{"name": "s", "form": {"name": "` + strings.Repeat("n", 256) + `"}}`, "form.name", job.Invalid},
 		"targets of a form":        {`{"name": "s", "parameterized_run": true, "form": {"target_devices": [1]}}`, "form.target_devices", job.Unsupported},
 		"query of a form":          {`{"name": "s", "parameterized_run": true, "form": {"device_query": "x"}}`, "form.device_query", job.Unsupported},
 		"initial payload a list":   {`{"name": "s", "parameterized_run": true, "form": {"initial_payload": [1]}}`, "form.initial_payload", job.Invalid},

@@ -120,6 +120,9 @@ func (q *runRequest) form(m map[string]json.RawMessage) error {
 		if json.Unmarshal(form["name"], &q.runName) != nil {
 			return job.FieldErrorf("form.name", "want a string")
 		}
+		if len(q.runName) > inventory.MaxLine { // said here, under the name that the caller knows
+			return job.FieldErrorf("form.name", "is longer than %d bytes", inventory.MaxLine)
+		}
 	}
 	if !truthy(m["parameterized_run"]) {
 		return nil
