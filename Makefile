@@ -79,6 +79,14 @@ golden: ## rewrite the golden files from what the code does now; read the differ
 synth: ## write the CloudFormation template to cdk.out
 	@scripts/synth
 
+.PHONY: deploy
+deploy: ## CDK to the account of the current AWS credentials; prints the API's URL (docs/first-deployment.md)
+	@scripts/deploy up $(PARAMETERS)
+
+.PHONY: destroy
+destroy: ## take the stack away, but not its table, bucket and key
+	@scripts/deploy down
+
 .PHONY: tools
 tools:
 	@command -v staticcheck >/dev/null || test -x "$$(go env GOPATH)/bin/staticcheck" || go install honnef.co/go/tools/cmd/staticcheck@v0.8.2
