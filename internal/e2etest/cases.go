@@ -34,6 +34,7 @@ func Cases(t *testing.T, target Target) {
 			{"bad input", badInput, false},
 			{"300 devices", many, false},
 			{"an answer that is too long", longAnswer, false},
+			{"bad day", badDay, false},
 			{"cancel", cancel, true},
 			{"a synchronous call that outlives its patience", outlives, true},
 		} {
@@ -344,6 +345,34 @@ func outlives(c client) {
 	}
 	status, o := c.wait("e2e-outlives", o.Runtime, time.Minute)
 	if status != "Completed" || !o.Success || strings.TrimSpace(o.Devices["e2e-outlives-R1"].Result) != "at last" {
+		c.t.Errorf("%s %+v", status, o)
+	}
+	ranOnce(c, f)
+}
+
+// badDay has others meddle with the execution of a run. The run, which is stopped
+// then, ends, and no device gets a second command.
+func badDay(c client) {
+	if c.target.Meddle == nil {
+		c.t.Log("one process has no execution that others could reach")
+		return
+	}
+	f, file := fleet(c, "bad-day", 2, "sleep 6; echo done")
+	file["services"].([]any)[0].(object)["timeout"] = "10s"
+	c.load(file)
+	runtime := c.run(object{"name": "e2e-bad-day", "async": true}).Runtime
+	if !c.eventually(time.Minute, func() bool { return f.Executions() == 2 }) {
+		c.t.Fatalf("%d devices began", f.Executions())
+	}
+	if err := c.target.Meddle(); err != nil {
+		c.t.Fatal(err)
+	}
+	if a := c.call(http.MethodPost, "/rest/stop_run/"+url.PathEscape(runtime), nil); a.status != http.StatusOK {
+		c.t.Errorf("stop_run: %d %s", a.status, a.body)
+	}
+	c.t.Parallel() // what is left is waiting
+	status, o := c.wait("e2e-bad-day", runtime, c.target.Settle)
+	if all := len(o.Summary.Success) + len(o.Summary.Failure); status == "Running" || all != 2 || len(o.Devices) != 2 {
 		c.t.Errorf("%s %+v", status, o)
 	}
 	ranOnce(c, f)

@@ -31,6 +31,10 @@ type Target struct {
 	// Restart ends everything in the middle of what it does, and starts it again
 	// with what it has kept.
 	Restart func() error
+	// Meddle does to the execution that was started last what happens on bad days:
+	// calls its tasks once more while they are under way, sweeps meanwhile, and
+	// ends it from outside. Nil where there is nothing to meddle with.
+	Meddle func() error
 }
 
 // client makes calls of one case.

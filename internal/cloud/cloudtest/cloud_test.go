@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -19,7 +20,10 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	dynamotypes "github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
+	sfntypes "github.com/aws/aws-sdk-go-v2/service/sfn/types"
+	"golang.org/x/sync/errgroup"
 
 	"drover/internal/e2etest"
 	"drover/internal/secret"
@@ -61,6 +65,7 @@ func TestCloud(t *testing.T) {
 		URL: endpoint, Host: id + ".execute-api.localhost:" + emulator.Port(),
 		User: "admin", Password: password, Settle: 150 * time.Second, Patience: 28 * time.Second,
 		Restart: func() error { return restart(t, emulator.Port()) },
+		Meddle:  func() error { return meddle(t, Config(endpoint), d) },
 	})
 	leaks(t, Config(endpoint), d.Outputs, append(e2etest.Canaries(), password))
 }
@@ -81,6 +86,55 @@ func restart(t *testing.T, port string) error {
 		}
 	}
 	return nil
+}
+
+// meddle calls the tasks of the execution that was started last once more while
+// they are under way, each twice at the same time, with the sweeper beside them,
+// and ends the execution from outside.
+func meddle(t *testing.T, cfg aws.Config, d *Deployment) error {
+	ctx := t.Context()
+	functions, err := d.Functions(ctx, *cfg.BaseEndpoint)
+	if err != nil {
+		return err
+	}
+	states := sfn.NewFromConfig(cfg)
+	running, err := states.ListExecutions(ctx, &sfn.ListExecutionsInput{StateMachineArn: aws.String(d.Outputs["StateMachineArn"]), StatusFilter: sfntypes.ExecutionStatusRunning})
+	if err != nil {
+		return err
+	}
+	if len(running.Executions) == 0 {
+		return errors.New("no execution is under way")
+	}
+	last := slices.MaxFunc(running.Executions, func(a, b sfntypes.ExecutionListItem) int { return a.StartDate.Compare(*b.StartDate) })
+	ref := fmt.Sprintf(`"v":1,"tenant":"default","run":%q`, *last.Name)
+	client := lambda.NewFromConfig(cfg)
+	var calls errgroup.Group
+	for _, c := range []struct{ function, payload, want string }{
+		{"Executor", "{" + ref + `,"unit":0,"round":0}`, `"again":true`},
+		{"Executor", "{" + ref + `,"unit":1,"round":0}`, `"again":true`},
+		{"Planner", "{" + ref + "}", `"units":[0,1]`},
+		{"Finisher", "{" + ref + "}", `"settled":false`},
+		{"Sweeper", "{}", `{`},
+	} {
+		for range 2 {
+			calls.Go(func() error {
+				out, err := client.Invoke(ctx, &lambda.InvokeInput{FunctionName: aws.String(functions[c.function]), Payload: []byte(c.payload)})
+				if err != nil {
+					return err
+				}
+				// The emulator spaces answers out.
+				if got := strings.ReplaceAll(string(out.Payload), " ", ""); out.FunctionError != nil || !strings.Contains(got, c.want) {
+					return fmt.Errorf("%s of %s: %s %s, want %s", c.function, c.payload, aws.ToString(out.FunctionError), out.Payload, c.want)
+				}
+				return nil
+			})
+		}
+	}
+	if err := calls.Wait(); err != nil {
+		return err
+	}
+	_, err = states.StopExecution(ctx, &sfn.StopExecutionInput{ExecutionArn: last.ExecutionArn, Cause: aws.String("somebody")})
+	return err
 }
 
 // leaks looks for secrets where anybody but their sealer could see them: in the

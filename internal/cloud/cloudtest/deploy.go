@@ -74,6 +74,25 @@ func (d *Deployment) WithoutTLS(ctx context.Context, endpoint string) error {
 	return nil
 }
 
+// Functions returns the names of the stack's functions by their ids in the
+// template, less what CDK adds to those.
+func (d *Deployment) Functions(ctx context.Context, endpoint string) (map[string]string, error) {
+	stack, err := cloudformation.NewFromConfig(Config(endpoint)).DescribeStackResources(ctx, &cloudformation.DescribeStackResourcesInput{StackName: &d.Stack})
+	if err != nil {
+		return nil, err
+	}
+	names := map[string]string{}
+	for _, r := range stack.StackResources {
+		if id := aws.ToString(r.LogicalResourceId); aws.ToString(r.ResourceType) == "AWS::Lambda::Function" && len(id) > hashLength {
+			names[id[:len(id)-hashLength]] = aws.ToString(r.PhysicalResourceId)
+		}
+	}
+	return names, nil
+}
+
+// hashLength is the length of what CDK adds to an id.
+const hashLength = 8
+
 // manifest is CDK's list of assets.
 type manifest struct {
 	Files map[string]struct {
