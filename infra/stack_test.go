@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"flag"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -209,6 +210,70 @@ func TestPolicies(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestPoliciesWrittenOut compares every role's statements with the committed
+// list, which is there to be read.
+func TestPoliciesWrittenOut(t *testing.T) {
+	template := template(t)
+	var names []string
+	roles := all(template, "AWS::IAM::Role")
+	for id := range roles {
+		names = append(names, id)
+	}
+	slices.Sort(names)
+	var b strings.Builder
+	for _, id := range names {
+		fmt.Fprintf(&b, "%s, for %s\n", assetSuffix.ReplaceAllString(id, ""), roles[id]["AssumeRolePolicyDocument"].(object)["Statement"].([]any)[0].(object)["Principal"].(object)["Service"])
+		for _, s := range statements(t, roles[id]) {
+			fmt.Fprintf(&b, "  %v\n", s["Sid"])
+			for _, a := range list(s["Action"]) {
+				fmt.Fprintf(&b, "    %v\n", a)
+			}
+			for _, r := range list(s["Resource"]) {
+				fmt.Fprintf(&b, "    on %s\n", assetSuffix.ReplaceAllString(plainARN(r), ""))
+			}
+		}
+	}
+	const file = "testdata/policies.txt"
+	if *update {
+		if err := os.WriteFile(file, []byte(b.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(strings.Split(string(want), "\n"), strings.Split(b.String(), "\n")); diff != "" {
+		t.Errorf("the policies are not the committed ones (go test ./infra -update, then look at the difference):\n%s", diff)
+	}
+}
+
+// assetSuffix is what CDK adds to the names that a person gave.
+var assetSuffix = regexp.MustCompile(`[0-9A-F]{8}\b`)
+
+// plainARN writes an ARN of the template for people.
+func plainARN(v any) string {
+	switch v := v.(type) {
+	case string:
+		return v
+	case []any:
+		var b strings.Builder
+		for _, part := range v {
+			b.WriteString(plainARN(part))
+		}
+		return b.String()
+	case object:
+		if ref, ok := v["Ref"]; ok {
+			return "<" + strings.TrimPrefix(ref.(string), "AWS::") + ">"
+		}
+		if get, ok := v["Fn::GetAtt"].([]any); ok {
+			return "<" + get[0].(string) + ">"
+		}
+		return plainARN(v["Fn::Join"].([]any)[1])
+	}
+	return ""
 }
 
 func statements(t *testing.T, role object) (all []object) {
