@@ -67,6 +67,7 @@ type Config struct {
 	Trigger       string        // eNMS: the word for runs started through its API
 	WebhookURL    string        // told when a run ends; may be empty
 	WebhookSecret job.Secret    // signs what is sent there
+	WebhookGrace  time.Duration // how long Drain waits for it; 0: DefaultWebhookGrace
 	TrustProxy    bool          // take the caller's address from X-Forwarded-For
 
 	Clock func() time.Time // nil: time.Now
@@ -74,6 +75,10 @@ type Config struct {
 
 // DefaultConcurrency is how many devices the process works on at once.
 const DefaultConcurrency = 500
+
+// DefaultWebhookGrace is how long a drain waits for the receiver of the events:
+// it may be down for hours, and nothing is answered meanwhile.
+const DefaultWebhookGrace = 10 * time.Second
 
 // sweepEvery is how often overdue and unstarted runs are looked for.
 const sweepEvery = 5 * time.Second
@@ -108,6 +113,9 @@ func Open(ctx context.Context, cfg Config) (_ *App, err error) {
 	}
 	if cfg.Concurrency <= 0 {
 		cfg.Concurrency = DefaultConcurrency
+	}
+	if cfg.WebhookGrace <= 0 {
+		cfg.WebhookGrace = DefaultWebhookGrace
 	}
 	a := &App{cfg: cfg, log: cfg.Log, metrics: metrics.New(cfg.Version)}
 	if err := os.MkdirAll(cfg.Data, 0o700); err != nil {
@@ -258,12 +266,15 @@ func (a *App) Run(ctx context.Context) error {
 
 // Drain lets the devices that are being worked on finish, starts no others,
 // and returns when none is left or ctx ends; what is left then is cut off and
-// resumed by the next start.
+// resumed by the next start. Events that the webhook does not take within its
+// grace are logged and dropped, which is no error.
 func (a *App) Drain(ctx context.Context) error {
 	err := a.workflow.Close(ctx)
 	a.dispatch.Close()
 	if a.webhook != nil {
-		err = errors.Join(err, a.webhook.Close(ctx))
+		grace, cancel := context.WithTimeout(ctx, a.cfg.WebhookGrace)
+		defer cancel()
+		_ = a.webhook.Close(grace) // what it drops it logs
 	}
 	return err
 }

@@ -422,6 +422,34 @@ func TestWebhook_IsToldOfTheEnd(t *testing.T) {
 	}
 }
 
+// TestDrain_DoesNotWaitForAWebhookThatIsDown: the receiver takes the request
+// and never answers, while further events wait behind it.
+func TestDrain_DoesNotWaitForAWebhookThatIsDown(t *testing.T) {
+	down := make(chan struct{})
+	hook := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-down }))
+	defer hook.Close()
+	defer close(down)
+	log := &safeBuffer{}
+	r := start(t, standalone.Config{Data: t.TempDir(), WebhookURL: hook.URL, WebhookGrace: 50 * time.Millisecond,
+		Log: slog.New(slog.NewTextHandler(log, nil))})
+	r.fleet(t, 1, "echo hi", nil)
+	for range 3 {
+		r.ok(t, "POST", "/rest/run_service", map[string]any{"name": "hello"})
+	}
+	begun := time.Now()
+	if err := r.Drain(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if took := time.Since(begun); took > 5*time.Second { // one attempt alone has 10 s
+		t.Errorf("drained in %s", took)
+	}
+	for _, lost := range []string{"event not delivered", "the webhook was closed"} {
+		if !strings.Contains(log.String(), lost) {
+			t.Errorf("%q is not in the log:\n%s", lost, log)
+		}
+	}
+}
+
 // TestLeaks puts a canary into every secret there is and looks for it in
 // everything that comes out: answers, log, metrics, and every file.
 func TestLeaks_NoSecretInAnyOutput(t *testing.T) {
