@@ -26,6 +26,10 @@ type Outcome struct {
 	Err    error
 }
 
+// maxMentions is how often one call may name the same object: such inputs are
+// saved one after another.
+const maxMentions = 100
+
 // saveWidth is how many objects are written at once.
 const saveWidth = 16
 
@@ -57,9 +61,15 @@ func saveAll[I input[T], T any](ctx context.Context, d *Dispatcher, p job.Princi
 		return nil, err
 	}
 	out := make([]Outcome, len(inputs))
-	pending := make([]int, len(inputs))
+	pending := make([]int, 0, len(inputs))
+	mentions := map[string]int{}
 	for i := range inputs {
-		pending[i] = i
+		name, _ := s.names(inputs[i])
+		if mentions[name]++; mentions[name] > maxMentions {
+			out[i] = Outcome{Name: name, Err: job.FieldErrorf("name", "is the name of more than %d items of this call", maxMentions)}
+			continue
+		}
+		pending = append(pending, i)
 	}
 	for len(pending) > 0 {
 		var all inventory.References

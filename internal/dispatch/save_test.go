@@ -75,6 +75,26 @@ func TestSave_ItemsStandAlone(t *testing.T) {
 	}
 }
 
+func TestSave_OneNameManyTimes(t *testing.T) {
+	b := newBench(t)
+	inputs := make([]inventory.PoolInput, 102)
+	for i := range inputs {
+		inputs[i] = inventory.PoolInput{Name: "P", Description: ptr(fmt.Sprint(i))}
+	}
+	os, err := b.SavePools(context.Background(), admin, inputs)
+	must(t, err)
+	for i, o := range os {
+		if (o.Err == nil) != (i < 100) {
+			t.Errorf("item %d: %v", i, o.Err)
+		}
+	}
+	p, err := b.Pool(context.Background(), viewer, "P")
+	must(t, err)
+	if p.Description != "99" {
+		t.Errorf("the last one that counts was not the last one saved: %q", p.Description)
+	}
+}
+
 func TestSave_PoolMembersReplaceAndDynamicPoolsRefuseThem(t *testing.T) {
 	ctx := context.Background()
 	b := newBench(t)
