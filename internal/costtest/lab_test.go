@@ -212,9 +212,9 @@ type measured struct {
 }
 
 // measure carries out a run of a service: submit, plan, execute, finish and one
-// reading of all results. Devices that do not answer get the result of one that
+// reading of all results. It fails when a device's run did. Devices that do not answer get the result of one that
 // did, uncounted. Units are shared out over processes.
-func (l *lab) measure(service string, processes, answering int, length time.Duration) measured {
+func (l *lab) measure(service string, processes, answering int, length time.Duration) (measured, error) {
 	l.t.Helper()
 	ctx := l.t.Context()
 	var out measured
@@ -268,7 +268,9 @@ func (l *lab) measure(service string, processes, answering int, length time.Dura
 			})
 		}
 	}
-	l.must(g.Wait())
+	if err := g.Wait(); err != nil {
+		return out, err
+	}
 	out.device = l.meter.take()
 
 	run, err := l.store.Run(ctx, tenant, ref.Run)
@@ -279,7 +281,7 @@ func (l *lab) measure(service string, processes, answering int, length time.Dura
 	finished, err := worker.Finish(ctx, ref)
 	l.must(err)
 	if finished.Status != string(job.Succeeded) {
-		l.t.Fatalf("the run ended %+v", finished)
+		return out, fmt.Errorf("the run ended %+v", finished)
 	}
 	lap(large)
 	l.meter.add(BusEvents, 1)
@@ -296,7 +298,7 @@ func (l *lab) measure(service string, processes, answering int, length time.Dura
 	lap(large)
 	end := l.meter.take()
 	out.run.usage.Add(end.usage, 1)
-	return out
+	return out, nil
 }
 
 // fill gives the devices that do not answer their results.
