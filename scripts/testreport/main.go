@@ -30,6 +30,12 @@ type event struct {
 
 type testKey struct{ pkg, test string }
 
+// skip is a test that was not run.
+type skip struct{ pkg, test, reason string }
+
+// String returns "package test: reason".
+func (s skip) String() string { return s.pkg + " " + s.test + ": " + s.reason }
+
 func main() {
 	allow := flag.String("allow", "", "regular expression of skips (`package test: reason`) that CI=true allows")
 	flag.Parse()
@@ -51,7 +57,7 @@ type report struct {
 	allowed                 *regexp.Regexp
 	output                  map[testKey][]string
 	passed, failed, skipped int
-	skips                   []string
+	skips                   []skip
 	failedNames             []string
 }
 
@@ -132,7 +138,7 @@ func (r *report) takeTest(e event, out io.Writer) {
 		fmt.Fprint(out, strings.Join(text, ""))
 	case "skip":
 		r.skipped++
-		r.skips = append(r.skips, fmt.Sprintf("%s %s: %s", e.Package, e.Test, reason(text)))
+		r.skips = append(r.skips, skip{e.Package, e.Test, reason(text)})
 	}
 }
 
@@ -155,20 +161,44 @@ func reason(output []string) string {
 	return strings.Join(words, " ")
 }
 
-// finish prints the summary and reports whether all is well.
-func (r *report) finish(out io.Writer, ci bool) bool {
-	ok := r.failed == 0
-	sort.Strings(r.skips)
-	if len(r.skips) > 0 {
-		fmt.Fprintln(out, "\nNot run here:")
-	}
+// listSkips lists what was not run and reports whether all of it may be. The
+// parts of a test that share a reason are one line, as a suite has dozens.
+func (r *report) listSkips(out io.Writer, ci bool) bool {
+	ok := true
+	parts := map[string]int{}
+	var lines []string
 	for _, s := range r.skips {
 		mark := ""
-		if ci && (r.allowed == nil || !r.allowed.MatchString(s)) {
+		if ci && (r.allowed == nil || !r.allowed.MatchString(s.String())) {
 			ok = false
 			mark = "  <- not allowed with CI=true"
 		}
-		fmt.Fprintf(out, "  %s%s\n", s, mark)
+		if test, _, part := strings.Cut(s.test, "/"); part {
+			s.test = test + "/..."
+		}
+		line := s.String() + mark
+		if parts[line]++; parts[line] == 1 {
+			lines = append(lines, line)
+		}
+	}
+	sort.Strings(lines)
+	if len(lines) > 0 {
+		fmt.Fprintln(out, "\nNot run here:")
+	}
+	for _, line := range lines {
+		if n := parts[line]; n > 1 {
+			line += fmt.Sprintf(" (%d parts)", n)
+		}
+		fmt.Fprintf(out, "  %s\n", line)
+	}
+	return ok
+}
+
+// finish prints the summary and reports whether all is well.
+func (r *report) finish(out io.Writer, ci bool) bool {
+	ok := r.failed == 0
+	if !r.listSkips(out, ci) {
+		ok = false
 	}
 	if r.failed > 0 {
 		fmt.Fprintln(out, "\nFailed:")
