@@ -137,8 +137,25 @@ func (r *running) fleet(t *testing.T, n int, script string, extra map[string]any
 
 // TestEndToEnd runs the cases that the cloud's shape runs too.
 func TestEndToEnd(t *testing.T) {
-	r := start(t, standalone.Config{Data: t.TempDir()})
-	e2etest.Cases(t, e2etest.Target{URL: r.url, User: "admin", Password: password, Settle: 30 * time.Second})
+	cfg := standalone.Config{Data: t.TempDir(), SyncTimeout: 15 * time.Second}
+	var mu sync.Mutex
+	r := start(t, cfg)
+	handler := func() http.Handler {
+		mu.Lock()
+		defer mu.Unlock()
+		return r.Handler()
+	}
+	// One address, whichever process is behind it.
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) { handler().ServeHTTP(w, req) }))
+	defer front.Close()
+	e2etest.Cases(t, e2etest.Target{URL: front.URL, User: "admin", Password: password, Settle: 30 * time.Second, Patience: cfg.SyncTimeout,
+		Restart: func() error {
+			mu.Lock()
+			defer mu.Unlock()
+			r.stop() // cuts off what runs, as a crash does
+			r = start(t, cfg)
+			return nil
+		}})
 }
 
 func TestOpen_RefusesClearly(t *testing.T) {
