@@ -61,6 +61,10 @@ EVENT    ?= events/$(FUNCTION).json
 sam-invoke: ## run FUNCTION (executor) in a container on EVENT (events/FUNCTION.json) against that emulator; see docs/sam.md
 	@scripts/sam-invoke $(FUNCTION) $(EVENT)
 
+.PHONY: test-policies
+test-policies: ## take the statements of the functions' policies out one at a time; writes the table that CI compares (3 min)
+	@scripts/test-policies
+
 .PHONY: bench
 bench: ## the measurements of the README, side by side in one run
 	@go run ./scripts/bench

@@ -79,6 +79,7 @@ var rules = []rule{
 	{"cloud/executor", append(with("cloud", "cloud/depot", "cloud/bus", "task", "device/sshdevice"), ports...), "wiring of the task that does"},
 	{"cloud/samtest", with("cloud/cloudtest", "device/sshsim", "secret"), "runs tasks in containers, and brings the device"},
 	{"cloud/runtimetest", nil, "runs a function's binary as Lambda does; knows nothing of what is in it"},
+	{"cloud/policytest", with("cloud/cloudtest", "device/sshsim", "secret"), "plays cases against a deployed stack; knows AWS and the API"},
 	{"cloud/cloudtest", nil, "deploys a template; knows AWS and not Drover"},
 	{"standalone", append(with("dispatch", "task", "render", "metrics", "api", "api/*", "console", "store/boltstore", "workflow/localworkflow",
 		"blob/folderblob", "device/sshdevice", "event/webhook", "event/eventlog"), ports...), "wiring of the one process"},
