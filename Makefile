@@ -62,7 +62,7 @@ sam-invoke: ## run FUNCTION (executor) in a container on EVENT (events/FUNCTION.
 	@scripts/sam-invoke $(FUNCTION) $(EVENT)
 
 .PHONY: test-policies
-test-policies: ## take the statements of the functions' policies out one at a time; writes the table that CI compares (3 min)
+test-policies: ## take the statements of the functions' policies out one at a time; writes the table that CI compares (6 min)
 	@scripts/test-policies
 
 .PHONY: bench
