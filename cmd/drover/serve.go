@@ -168,6 +168,7 @@ func (p *program) serve(ctx context.Context, s serveFlags) error {
 		return fmt.Errorf("cannot listen on %s: %w", s.addr, err)
 	}
 	defer func() { _ = l.Close() }()
+	standalone.TuneCollector()
 	app, err := standalone.Open(ctx, standalone.Config{
 		Data: s.data, Version: version, Log: log, AdminPassword: job.Secret(p.getenv("DROVER_ADMIN_PASSWORD")),
 		Keep: time.Duration(s.keep), Concurrency: s.concurrency, ConnsPerSec: s.connsPerSecond, SyncTimeout: s.syncTimeout,

@@ -82,6 +82,7 @@ type serviceInfo struct {
 func runService(dir string, in io.Reader, out io.Writer) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
+	standalone.TuneCollector()
 	app, err := standalone.Open(ctx, standalone.Config{Data: dir, AdminPassword: job.Secret(password),
 		Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))})
 	if err != nil {

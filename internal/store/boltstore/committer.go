@@ -2,6 +2,7 @@ package boltstore
 
 import (
 	"context"
+	"runtime"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -94,6 +95,10 @@ func (c *committer) loop() {
 	var spare []*change
 	for range c.wake {
 		for {
+			// Whoever is ready to write may join this group: that costs
+			// nothing where the processors are idle, and saves commits
+			// where they are not.
+			runtime.Gosched()
 			group, rest, closed := c.take(spare)
 			if len(group) > 0 {
 				c.commit(group)
