@@ -58,7 +58,7 @@ var rules = []rule{
 	{"device/sshdevice", with("job", "device"), "a driver knows its port"},
 	{"device/sshsim", with("job"), "a pretend device shares no code with what reaches it, or both could be wrong together"},
 
-	{"store/dynamotest", with("store/dynamostore"), "finds DynamoDB Local and makes tables there"},
+	{"store/dynamotest", nil, "finds DynamoDB Local and makes tables there"},
 	{"costtest", nil, "a table of prices; its tests bring up the cloud's tasks and count"},
 	{"faulttest", nil, "its tests bring up the tasks and break what is below them"},
 	{"store/storetest", with("job", "store", "store/law"), "a suite knows its port"},

@@ -66,7 +66,7 @@ func respond(in sshsim.Invocation) sshsim.Reply {
 
 func newLab(t *testing.T, devices, answering int) *lab {
 	l := &lab{t: t, meter: newMeter()}
-	client, table := dynamotest.Table(t, l.meter.table)
+	client, table := dynamotest.Table(t, dynamostore.TableSpec, l.meter.table)
 	driver, err := dynamostore.Open(dynamostore.Options{Client: client, Table: table})
 	l.must(err)
 	l.store = store.New(driver, store.Options{Clock: time.Now, Keep: 90 * 24 * time.Hour})

@@ -46,7 +46,7 @@ var faults = []struct {
 }{
 	{"no fault", fault{}},
 	{"throttled table, in its answers", fault{open: func(w *world) (store.Driver, func() store.Driver) {
-		client, table := dynamotest.Table(w.t)
+		client, table := dynamotest.Table(w.t, dynamostore.TableSpec)
 		busy := dynamodb.New(client.Options(), func(o *dynamodb.Options) { o.HTTPClient = &http.Client{Transport: &throttler{w}} })
 		open := func(c *dynamodb.Client) store.Driver {
 			d, err := dynamostore.Open(dynamostore.Options{Client: c, Table: table, Clock: w.now})

@@ -19,8 +19,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
-
-	"drover/internal/store/dynamostore"
 )
 
 // Endpoint is the variable that names a DynamoDB Local which runs already.
@@ -45,10 +43,10 @@ func Stop() {
 	})
 }
 
-// Table makes a table that goes with the test, and returns its name and a
-// client for it. Where there is no DynamoDB Local the test is skipped, which is a
+// Table makes a table as spec says, which goes with the test, and returns its
+// name and a client for it. Where there is no DynamoDB Local the test is skipped, which is a
 // failure under CI=true.
-func Table(t testing.TB, options ...func(*dynamodb.Options)) (*dynamodb.Client, string) {
+func Table(t testing.TB, spec func(name string) *dynamodb.CreateTableInput, options ...func(*dynamodb.Options)) (*dynamodb.Client, string) {
 	t.Helper()
 	url, err := start()
 	if err != nil {
@@ -63,11 +61,13 @@ func Table(t testing.TB, options ...func(*dynamodb.Options)) (*dynamodb.Client, 
 		Credentials:  credentials.NewStaticCredentialsProvider("test", "test", ""),
 	}, options...)
 	name := fmt.Sprintf("t%d-%d", os.Getpid(), tables.Add(1))
-	if _, err := client.CreateTable(t.Context(), dynamostore.TableSpec(name)); err != nil {
+	if _, err := client.CreateTable(t.Context(), spec(name)); err != nil {
 		t.Fatalf("CreateTable: %v", err)
 	}
 	t.Cleanup(func() {
-		_, _ = client.DeleteTable(context.Background(), &dynamodb.DeleteTableInput{TableName: aws.String(name)})
+		if _, err := client.DeleteTable(context.Background(), &dynamodb.DeleteTableInput{TableName: aws.String(name)}); err != nil {
+			t.Errorf("DeleteTable: %v", err)
+		}
 	})
 	return client, name
 }
