@@ -47,9 +47,6 @@ type Config struct {
 	// StartWithin is how long an accepted run may wait for its start
 	// before it ends as timed out; 0 means an hour.
 	StartWithin time.Duration
-
-	// Accepted, when not nil, is told of each new run. It must not block.
-	Accepted func(trigger string)
 }
 
 // Dispatcher is safe for use by many goroutines at once.

@@ -120,9 +120,6 @@ func (d *Dispatcher) Submit(ctx context.Context, p job.Principal, sub Submission
 	if replayed {
 		return d.replayed(ctx, p, *idem)
 	}
-	if d.Accepted != nil {
-		d.Accepted(run.Trigger)
-	}
 	d.start(ctx, run)
 	return Submitted{Run: run, Unknown: unknown}, nil
 }

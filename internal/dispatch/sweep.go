@@ -171,8 +171,9 @@ func (d *Dispatcher) forget(ctx context.Context, r store.ExpiredRun) error {
 }
 
 // Resume starts every run that is not over, as a process does that may have
-// died in the middle of them. Units that have their result are not executed
-// again. It returns how many were started.
+// died in the middle of them, or given one up. Starting what runs already does
+// nothing, and units that have their result are not executed again. It returns
+// how many runs are not over.
 func (d *Dispatcher) Resume(ctx context.Context) (int, error) {
 	n := 0
 	q := store.PageQuery{Limit: store.MaxPageRows}
@@ -189,20 +190,6 @@ func (d *Dispatcher) Resume(ctx context.Context) (int, error) {
 		}
 		if next == "" {
 			return n, nil
-		}
-		q.After = next
-	}
-}
-
-// Open returns how many runs are accepted and not over: a measure for metrics.
-func (d *Dispatcher) Open(ctx context.Context) (int, error) {
-	n := 0
-	q := store.PageQuery{Limit: store.MaxPageRows}
-	for {
-		rows, next, err := d.Store.OpenRuns(ctx, q)
-		n += len(rows)
-		if err != nil || next == "" {
-			return n, err
 		}
 		q.After = next
 	}

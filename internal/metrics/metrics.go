@@ -44,7 +44,7 @@ type Metrics struct {
 	webhook      *prometheus.CounterVec
 
 	mu           sync.Mutex
-	runsQueued   func() float64
+	runsOpen   func() float64
 	unitsWaiting func() float64
 	routes       map[[2]string]bool
 }
@@ -78,7 +78,7 @@ func New(version string) *Metrics {
 	}, func() float64 { return 1 })
 	m.registry.MustRegister(build, m.runsStarted, m.runsEnded, m.results, m.sshPhase, m.httpRequests, m.httpDuration,
 		m.commits, m.commitTime, m.commitOps, m.lockouts, m.webhook,
-		m.gauge("runs_queued", "Runs that are accepted and not started.", func() func() float64 { return m.runsQueued }),
+		m.gauge("runs_open", "Runs that are accepted and not over, as of the last sweep.", func() func() float64 { return m.runsOpen }),
 		m.gauge("units_waiting", "Units of started runs that wait for their turn.", func() func() float64 { return m.unitsWaiting }),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 
@@ -109,12 +109,12 @@ func (m *Metrics) Handler() http.Handler {
 }
 
 // SetQueue says how the depth of the queue is learned at every scrape: the runs
-// that are accepted and not started, and the units of started runs that wait.
+// that are accepted and not over, and the units of started runs that wait.
 // The functions must be quick and safe for concurrent use; nil ones stand for 0.
-func (m *Metrics) SetQueue(runsQueued, unitsWaiting func() float64) {
+func (m *Metrics) SetQueue(runsOpen, unitsWaiting func() float64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.runsQueued, m.unitsWaiting = runsQueued, unitsWaiting
+	m.runsOpen, m.unitsWaiting = runsOpen, unitsWaiting
 }
 
 // RunStarted counts a run whose work has begun.

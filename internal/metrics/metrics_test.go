@@ -76,7 +76,7 @@ func TestMetrics_CountWhatTheyAreTold(t *testing.T) {
 		`drover_results_total{status="succeeded"}`:                                                             "3",
 		`drover_results_total{status="unknown"}`:                                                               "1",
 		`drover_results_total{status="skipped"}`:                                                               "0",
-		`drover_runs_queued`:                                                                                   "4",
+		`drover_runs_open`:                                                                                     "4",
 		`drover_units_waiting`:                                                                                 "40",
 		`drover_store_commits_total{result="ok"}`:                                                              "1",
 		`drover_store_commits_total{result="error"}`:                                                           "1",
