@@ -44,7 +44,7 @@ type Metrics struct {
 	webhook      *prometheus.CounterVec
 
 	mu           sync.Mutex
-	runsOpen   func() float64
+	runsOpen     func() float64
 	unitsWaiting func() float64
 	routes       map[[2]string]bool
 }
