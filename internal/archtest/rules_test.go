@@ -13,9 +13,9 @@ type rule struct {
 // Groups of packages that go together.
 var (
 	// The ports and the model: what wiring may always see.
-	ports = []string{"job", "store", "workflow", "blob", "device", "event", "secret", "auth", "inventory"}
+	ports = []string{"job", "store", "workflow", "blob", "device", "event", "secret", "auth", "inventory", "schedule"}
 	// What the API families and the console are made of.
-	edge = []string{"api", "auth", "dispatch", "inventory", "job"}
+	edge = []string{"api", "auth", "dispatch", "inventory", "job", "search", "schedule"}
 )
 
 var rules = []rule{
@@ -23,11 +23,17 @@ var rules = []rule{
 	{"/statemachines", nil, "holds the definition and nothing else"},
 	{"planner", with("job"), "pure: values in, values out"},
 	{"finisher", with("job"), "pure: values in, values out"},
-	{"inventory", with("job"), "pure: values in, values out"},
+	{"inventory", with("job", "search"), "pure: values in, values out"},
 	{"render", with("job"), "pure but for its evaluator"},
 	{"secret", with("job"), "seals and opens; knows errors' codes and no more"},
 	{"blob", with("job"), "a port"},
 	{"event", with("job"), "a port"},
+	{"search", with("job"), "pure: a language over whatever a schema describes"},
+	{"erb", with("job"), "pure but for its evaluator"},
+	{"schedule", with("job"), "a port, and what computes times"},
+	{"schedule/localschedule", with("job", "schedule", "store"), "a driver knows its port; it keeps its alarms in the store"},
+	{"schedule/ebschedule", with("job", "schedule"), "a driver knows its port"},
+	{"schedule/scheduletest", with("job", "schedule"), "a suite knows its port"},
 	{"workflow", with("job"), "a port"},
 	{"device", with("job"), "a port"},
 	{"store", with("job"), "concrete above a small port, never a driver"},
@@ -35,9 +41,9 @@ var rules = []rule{
 	{"fleet", with("job", "inventory"), "reads the fleet file into what inventory accepts"},
 	{"auth", with("job", "secret", "store"), "reads users; knows no protocol but Basic"},
 	{"executor", with("job", "device", "secret"), "one unit; what it knows of a run comes through its Ledger"},
-	{"dispatch", with("job", "store", "workflow", "inventory", "render", "secret", "blob"),
+	{"dispatch", with("job", "store", "workflow", "schedule", "inventory", "search", "render", "erb", "secret", "blob"),
 		"the use cases; it never runs a task itself: Settle is handed in as a value"},
-	{"task", with("job", "store", "planner", "executor", "finisher", "workflow", "inventory", "render", "secret", "blob", "event", "device"),
+	{"task", with("job", "store", "planner", "executor", "finisher", "workflow", "inventory", "render", "erb", "secret", "blob", "event", "device"),
 		"loads, calls the pure part, stores; dispatch is upstream"},
 	{"api", with("job", "auth"), "what the families share; never a use case"},
 	{"api/*", edge, "decode, call once, encode: never another vendor, a driver or a task"},
@@ -82,7 +88,7 @@ var rules = []rule{
 	{"cloud/policytest", with("cloud/cloudtest", "device/sshsim", "secret"), "plays cases against a deployed stack; knows AWS and the API"},
 	{"cloud/cloudtest", nil, "deploys a template; knows AWS and not Drover"},
 	{"standalone", append(with("dispatch", "task", "render", "metrics", "api", "api/*", "console", "store/boltstore", "workflow/localworkflow",
-		"blob/folderblob", "device/sshdevice", "event/webhook", "event/eventlog"), ports...), "wiring of the one process"},
+		"blob/folderblob", "device/sshdevice", "schedule/localschedule", "event/webhook", "event/eventlog"), ports...), "wiring of the one process"},
 	{"/functions/*", with("cloud", "cloud/front", "cloud/runs", "cloud/planner", "cloud/executor", "cloud/finisher", "api", "api/*", "console"), "read config, wire, start"},
 	{"/infra", with("/statemachines", "api"), "the stack is made from the route table and the state machine, not from the code behind them"},
 	{"/cmd/drover", with("..."), "the command line; anything above"},
@@ -110,8 +116,8 @@ type outside struct {
 
 var outsideRules = []outside{
 	{"github.com/aws/aws-sdk-go-v2", with("store/dynamostore", "blob/s3blob", "secret/kmssecret", "workflow/sfnworkflow", "event/busevents",
-		"cloud", "cloud/depot", "cloud/runs", "cloud/bus", "cloud/cloudtest", "awstest", "/scripts/localcloud", "store/dynamotest"), false, "AWS stops at the cloud's drivers and wiring"},
-	{"github.com/aws/smithy-go", with("store/dynamostore", "blob/s3blob", "secret/kmssecret", "workflow/sfnworkflow", "event/busevents"), false,
+		"schedule/ebschedule", "cloud", "cloud/depot", "cloud/runs", "cloud/bus", "cloud/cloudtest", "awstest", "/scripts/localcloud", "store/dynamotest"), false, "AWS stops at the cloud's drivers and wiring"},
+	{"github.com/aws/smithy-go", with("store/dynamostore", "blob/s3blob", "secret/kmssecret", "workflow/sfnworkflow", "event/busevents", "schedule/ebschedule"), false,
 		"AWS stops at the cloud's drivers and wiring"},
 	{"github.com/aws/aws-lambda-go", with("cloud"), false, "Lambda's runtime is started in one place; HTTP events stop at lambdahttp, which decodes them itself"},
 	{"github.com/aws/aws-cdk-go", with("/infra"), true, "CDK is large and slow to compile"},
@@ -131,7 +137,8 @@ var outsideRules = []outside{
 // vendorWords may stand only in their vendor's packages, in the wiring that
 // names them, and in the route table.
 var vendorWords = map[string][]string{
-	"enms": {"api/enms", "/functions/enms", "standalone", "api", "/infra", "/cmd/drover"},
+	"enms":    {"api/enms", "/functions/enms", "standalone", "api", "/infra", "/cmd/drover"},
+	"foreman": {"api/foreman", "/functions/foreman", "standalone", "api", "/infra", "/cmd/drover"},
 }
 
 // forbiddenNames are no names for packages: they say nothing about what is in

@@ -34,6 +34,12 @@ func (d *Dispatcher) Cancel(ctx context.Context, p job.Principal, id string) (jo
 	return d.Store.Run(ctx, p.Tenant, id)
 }
 
+// CancelNow is Cancel without waiting: devices that are being worked on are
+// canceled at once, and whether their commands have stopped is not known.
+func (d *Dispatcher) CancelNow(ctx context.Context, p job.Principal, id string) (job.Run, error) {
+	return job.Run{}, errNotYet
+}
+
 // askCancel stores the request.
 func (d *Dispatcher) askCancel(ctx context.Context, p job.Principal, id string) (job.Run, error) {
 	for try := 0; ; try++ {

@@ -17,6 +17,7 @@ import (
 	"drover/internal/blob"
 	"drover/internal/inventory"
 	"drover/internal/job"
+	"drover/internal/schedule"
 	"drover/internal/secret"
 	"drover/internal/store"
 	"drover/internal/workflow"
@@ -34,6 +35,10 @@ type Config struct {
 	// Settle ends a run if nothing works on it any more; it is the Finish
 	// task, handed in as a value. It reports whether the run is over now.
 	Settle func(ctx context.Context, tenant, run string) (settled bool, err error)
+
+	// Alarms calls Fire when a schedule is due. Nil: nothing does, and the
+	// sweeper starts what is due a little later.
+	Alarms schedule.Alarms
 
 	// LongestAttempt is the longest time limit of a service that can be
 	// kept here; 0 means no bound.

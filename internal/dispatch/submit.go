@@ -15,9 +15,40 @@ import (
 	"drover/internal/store"
 )
 
-// Submission is a request to run a service now.
+// Submission is a request to run a service or a template, now or on a schedule.
 type Submission struct {
 	Service string // by name
+	// TemplateID is the template to run instead of a service, Inputs the values
+	// of its inputs; see job.FillInputs. An unknown name is Invalid, field
+	// "inputs.<name>".
+	TemplateID int64
+	Inputs     map[string]*string
+
+	// Select, when not nil, says what to run on instead of the fields below.
+	// Queries are read strictly. A query that finds no device is accepted.
+	Select *job.Selection
+
+	// Schedule, when not nil, makes runs later instead of one now: see
+	// Submitted.Schedule. Purpose as in job.Schedule. AlreadyExists, field
+	// "purpose", when it is taken.
+	Schedule *job.Recurrence
+	Purpose  string
+	// StartBefore is the moment after which the run is missed instead of begun.
+	// Only for runs that are made once.
+	StartBefore *time.Time
+
+	// What replaces the service's or template's own; nil or empty: nothing.
+	Become      *job.Become // Unsupported by templates with BecomeFixed
+	Login       *Login
+	Timeout     time.Duration // per device
+	RunTimeout  time.Duration
+	Concurrency int
+	StopAfter   job.StopAfter
+
+	Description string
+	// Space, when set, gives the run a number; see job.Run.Number.
+	Space string
+
 	// Targets by name and address. When all three are empty the service's
 	// own targets are used, else only these.
 	Devices   []string
@@ -42,9 +73,18 @@ type Submission struct {
 	Extra map[string]json.RawMessage
 }
 
+// Login replaces parts of the devices' credentials for one job.
+type Login struct {
+	Username       string
+	Password       job.Secret
+	Passphrase     job.Secret
+	BecomePassword job.Secret
+}
+
 // Submitted is the answer to a submit.
 type Submitted struct {
-	Run      job.Run
+	Run      job.Run // the first one, scheduled, where Schedule is set
+	Schedule *job.Schedule
 	Unknown  []inventory.Unknown // targets that do not exist
 	Replayed bool                // the run was made by an earlier submit with this key
 }

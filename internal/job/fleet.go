@@ -92,16 +92,18 @@ const (
 	OpEmpty    CriterionOp = "empty"
 )
 
-// Pool is a named set of devices: those that name it (static), or, when Match
-// is not empty, exactly those that meet every criterion at the moment of use.
+// Pool is a named set of devices: those that name it (static), or, when Match or
+// Query is set, exactly those that meet every criterion and the query at the moment
+// of use.
 type Pool struct {
 	Meta
 	Description string      `json:"description,omitempty"`
 	Match       []Criterion `json:"match,omitempty"`
+	Query       string      `json:"query,omitempty"` // in the search language, see package search
 }
 
-// Dynamic reports whether membership is computed from criteria.
-func (p Pool) Dynamic() bool { return len(p.Match) > 0 }
+// Dynamic reports whether membership is computed.
+func (p Pool) Dynamic() bool { return len(p.Match) > 0 || p.Query != "" }
 
 // Credential logs in to devices.
 type Credential struct {
@@ -160,6 +162,29 @@ type Limits struct {
 	Retries     Retries       `json:"retries"`
 	OnUnknown   OnUnknown     `json:"on_unknown"`
 	OutputLimit int64         `json:"output_limit,omitempty"` // bytes kept of each stream; 0: DefaultOutputLimit
+	// RunTimeout bounds the whole run, from its start; 0: only what the limits
+	// above come to.
+	RunTimeout time.Duration `json:"run_timeout,omitempty"`
+	StopAfter  StopAfter     `json:"stop_after,omitzero"`
+	// DefaultTimeout says that nobody asked for Timeout: a command is followed
+	// on the session that started it, however long Timeout is.
+	DefaultTimeout bool `json:"default_timeout,omitempty"`
+}
+
+// StopAfter ends a run early when too many devices failed: no device is begun
+// any more once Count of them, or Percent of the run's devices, did not succeed. At
+// most one of the fields is set; the zero value never stops.
+type StopAfter struct {
+	Count   int `json:"count,omitempty"`
+	Percent int `json:"percent,omitempty"` // 1 to 100
+}
+
+// Of returns how many failed devices stop a run of so many devices; 0: none do.
+func (s StopAfter) Of(devices int) int {
+	if s.Percent > 0 {
+		return max(1, (devices*s.Percent+99)/100)
+	}
+	return s.Count
 }
 
 // Defaults of a service that says nothing else.
@@ -174,6 +199,20 @@ const (
 type Targets struct {
 	DeviceIDs []int64 `json:"device_ids,omitempty"`
 	PoolIDs   []int64 `json:"pool_ids,omitempty"`
+}
+
+// Selection is what a job was asked to run on, for those who resolve it again.
+type Selection struct {
+	Targets
+	// Query selects devices in the search language; SavedQueryID does so by a
+	// saved query, read whenever the selection is resolved.
+	Query        string `json:"query,omitempty"`
+	SavedQueryID int64  `json:"saved_query_id,omitempty"`
+	// Dynamic says that the devices are found when a run starts, for each run
+	// anew; else once, at submit.
+	Dynamic bool `json:"dynamic,omitempty"`
+	// Shuffle puts the devices into a random order.
+	Shuffle bool `json:"shuffle,omitempty"`
 }
 
 // Empty reports whether nothing is named.

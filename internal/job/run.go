@@ -5,14 +5,19 @@ import (
 	"time"
 )
 
-// Job is a request to run a service on targets, frozen at submit: a later
-// change of the service does not touch it.
+// Job is a request to run a service or a template on targets, frozen at submit: a
+// later change of either does not touch it. (What a body includes of other
+// templates while it is rendered is read then.)
 type Job struct {
-	ID          string       `json:"id"`
-	Tenant      string       `json:"tenant"`
+	ID     string `json:"id"`
+	Tenant string `json:"tenant"`
+	// ServiceID and ServiceName name the service; of a template TemplateID is
+	// set, ServiceID is 0 and ServiceName is the template's name.
 	ServiceID   int64        `json:"service_id"`
 	ServiceName string       `json:"service_name"`
+	TemplateID  int64        `json:"template_id,omitempty"`
 	Type        TemplateType `json:"type"`
+	Language    Language     `json:"language,omitempty"`
 	Limits      Limits       `json:"limits"`
 	Become      Become       `json:"become"`
 	// CredentialID replaces the devices' own; 0: each device's own.
@@ -21,12 +26,39 @@ type Job struct {
 	// Body and Payload are inline up to InlineSpecBytes together, else one
 	// blob holds them (SpecBlob; both fields are empty then).
 	Body     string          `json:"body,omitempty"`
-	Payload  json.RawMessage `json:"payload,omitempty"`
+	Payload  json.RawMessage `json:"payload,omitempty"` // of a template: its inputs' values by name, hidden ones left out
+	Inputs   []Input         `json:"inputs,omitempty"`  // a template's, those it includes too; goes with Body
 	SpecBlob string          `json:"spec_blob,omitempty"`
+
+	// Hidden holds the values of hidden inputs by name. See SecretPlace.
+	Hidden map[string]Sealed `json:"hidden,omitempty"`
+	// Login replaces parts of the devices' credentials. Its secrets are erased
+	// when the job's only run ends, or its schedule does.
+	Login Login `json:"login,omitzero"`
+
+	Select Selection `json:"select,omitzero"`
+	// StartBefore is the moment by which a run must have begun; one that comes
+	// later is missed. Only for jobs that run once.
+	StartBefore *time.Time `json:"start_before,omitempty"`
+	ScheduleID  int64      `json:"schedule_id,omitempty"` // 0: runs once, at submit
+	Description string     `json:"description,omitempty"`
 
 	Creator string    `json:"creator"`
 	Created time.Time `json:"created"`
 }
+
+// Login replaces parts of a credential for one job.
+type Login struct {
+	Username       string `json:"username,omitempty"`
+	Password       Sealed `json:"password,omitempty"`
+	Passphrase     Sealed `json:"passphrase,omitempty"`
+	BecomePassword Sealed `json:"become_password,omitempty"`
+}
+
+// SecretKind is the kind of object that a job's secrets are sealed to; the field
+// is "login.password" and so on, or "input." and the name. A job has no number:
+// the place's id is 0 and its kind this with the job's id.
+func (j Job) SecretKind() string { return "job/" + j.ID }
 
 // InlineSpecBytes is how much of body and payload a job row holds itself.
 const InlineSpecBytes = 5 << 10
@@ -35,6 +67,7 @@ const InlineSpecBytes = 5 << 10
 type Spec struct {
 	Body    string          `json:"body"`
 	Payload json.RawMessage `json:"payload,omitempty"`
+	Inputs  []Input         `json:"inputs,omitempty"`
 }
 
 // Counts are the results of a run by status. Total is the number of devices.
@@ -116,6 +149,24 @@ type Run struct {
 	Name    string `json:"name,omitempty"`   // the caller's own name for it, unique in the tenant; optional
 	Labels  string `json:"labels,omitempty"` // the caller's own words
 
+	// Number counts the runs that were submitted with the same Space, from 1 on:
+	// it is how an API family names them that knows runs by numbers.
+	Space  string `json:"space,omitempty"`
+	Number int64  `json:"number,omitempty"`
+
+	TemplateID  int64  `json:"template_id,omitempty"`
+	Description string `json:"description,omitempty"`
+
+	// Planned is when a scheduled run is to start, ScheduleID what makes it do
+	// so. StartBefore is the moment after which it is missed.
+	Planned     *time.Time `json:"planned,omitempty"`
+	ScheduleID  int64      `json:"schedule_id,omitempty"`
+	StartBefore *time.Time `json:"start_before,omitempty"`
+	// Unresolved says that the devices are found when the run starts.
+	Unresolved bool `json:"unresolved,omitempty"`
+	// RerunOf is the run that this one repeats.
+	RerunOf string `json:"rerun_of,omitempty"`
+
 	// Created is unique within the tenant to the microsecond, in UTC.
 	Created time.Time  `json:"created"`
 	Started *time.Time `json:"started,omitempty"`
@@ -134,6 +185,8 @@ type Run struct {
 
 	CancelAsked *time.Time `json:"cancel_asked,omitempty"`
 	CanceledBy  string     `json:"canceled_by,omitempty"`
+	// CancelForce does not wait for devices to confirm.
+	CancelForce bool `json:"cancel_force,omitempty"`
 
 	// Due is when the sweeper looks at the run next; it is the key of the
 	// open row. Zero in a terminal run.
@@ -208,11 +261,26 @@ type Output struct {
 	StdoutCut   bool   `json:"stdout_cut,omitempty"`
 	StderrCut   bool   `json:"stderr_cut,omitempty"`
 
+	// Marks tell when the output had grown to which length, oldest first. The
+	// last one covers all of it.
+	Marks []Mark `json:"marks,omitempty"`
+
 	// Packed holds both streams compressed, or Blob names the object that
 	// does; both are the store's business and empty in what callers see.
 	Packed []byte `json:"packed,omitempty"`
 	Blob   string `json:"blob,omitempty"`
 }
+
+// Mark is how long an output was at a moment, in bytes of what is stored.
+type Mark struct {
+	At     int64 `json:"t"` // milliseconds since 1970
+	Stdout int   `json:"o,omitempty"`
+	Stderr int   `json:"e,omitempty"`
+}
+
+// MaxMarks is how many marks an output has at most. When there are more, older
+// ones are merged: a reader that has read up to the last one loses nothing.
+const MaxMarks = 48
 
 // RunBlobPrefix is where the blobs of a run lie: its long specification and
 // its large outputs.

@@ -84,5 +84,10 @@ const (
 	ReasonConnect        = "connect"          // no TCP connection or no SSH handshake
 	ReasonJump           = "jump"             // the jump host could not be passed
 	ReasonDeviceGone     = "device_gone"      // the device was deleted after the run was submitted
+	ReasonTooLate        = "too_late"         // missed: it could not begin by its start-before, or within the grace period
+	ReasonPaused         = "paused"           // scheduled: its schedule is paused
+	ReasonStopAfter      = "stop_after"       // too many devices failed; those not begun are skipped
+	ReasonAborted        = "aborted"          // the execution was ended from outside before it began
+	ReasonTargets        = "targets"          // the devices could not be found when the run was to start
 	ReasonUnsupported    = "unsupported"      // this device or platform cannot do what was asked
 )
