@@ -16,12 +16,14 @@ import (
 // jump hosts as they were when the run first needed them here.
 type knownRun struct {
 	id             runID
-	job            job.Job // body and payload in place
+	job            job.Job // body, payload and inputs in place
+	own            *own
 	total, perUnit int
 
 	mu        sync.Mutex // below: filled when needed
 	chunks    map[int][]job.Target
 	logins    map[int64]*login
+	overs     map[int64]*login // logins with the job's own laid over
 	jumps     map[int64]*jumpHost
 	redactors map[[2]int64]*executor.Redactor
 	all       []job.Device
@@ -108,12 +110,12 @@ func (f *Functions) load(ctx context.Context, id runID) (*knownRun, error) {
 		if err := json.Unmarshal(data, &spec); err != nil {
 			return nil, job.Wrap(job.Corrupt, err, "the specification of job %s", j.ID)
 		}
-		j.Body, j.Payload = spec.Body, spec.Payload
+		j.Body, j.Payload, j.Inputs = spec.Body, spec.Payload, spec.Inputs
 	}
 	j.Limits = bounded(j.Limits)
 	return &knownRun{
-		id: id, job: j, total: run.Total, perUnit: max(1, run.DevicesPerUnit),
-		chunks: map[int][]job.Target{}, logins: map[int64]*login{}, jumps: map[int64]*jumpHost{}, redactors: map[[2]int64]*executor.Redactor{},
+		id: id, job: j, own: openOwn(f.cfg.Box, j), total: run.Total, perUnit: max(1, run.DevicesPerUnit),
+		chunks: map[int][]job.Target{}, logins: map[int64]*login{}, overs: map[int64]*login{}, jumps: map[int64]*jumpHost{}, redactors: map[[2]int64]*executor.Redactor{},
 	}, nil
 }
 

@@ -7,8 +7,6 @@ import (
 	"drover/internal/device"
 	"drover/internal/executor"
 	"drover/internal/job"
-	"drover/internal/render"
-	"drover/internal/secret"
 )
 
 // unitWork says what is to be done on the devices of one unit.
@@ -40,31 +38,30 @@ func (u *unitWork) work(ctx context.Context, index int) (executor.Work, error) {
 	}
 	w.Endpoint, w.BecomePassword, w.Redact = way.to, way.become, way.redact
 	w.Endpoint.Pins = u.pins
-	w.Script = func(ctx context.Context) (string, error) {
-		return render.Template(ctx, j.Body, render.Env{
-			Device:  &d,
-			Devices: func() ([]job.Device, error) { return u.known.allDevices(ctx, u.f) },
-			Payload: j.Payload,
-			User:    render.User{Name: j.Creator},
-			Server:  u.f.cfg.Server,
-		})
+	if becomesItself(j.Become, way.to.Auth.Username) {
+		w.Become = job.Become{}
 	}
+	w.Script = func(ctx context.Context) (string, error) { return u.script(ctx, d) }
 	return w, nil
+}
+
+// becomesItself reports whether the effective user is the login user: there is
+// nothing to become then, and no program that lets one is asked.
+func becomesItself(b job.Become, login string) bool {
+	if b == (job.Become{}) {
+		return false
+	}
+	user := b.User
+	if user == "" {
+		user = "root"
+	}
+	return user == login
 }
 
 // way is how a device is reached.
 type way struct {
 	to      device.Endpoint
 	become  job.Secret
-	redact  *executor.Redactor
-	refused *executor.Refusal
-}
-
-// login is an opened credential.
-type login struct {
-	auth    device.Auth
-	become  job.Secret
-	secrets []job.Secret
 	redact  *executor.Redactor
 	refused *executor.Refusal
 }
@@ -79,14 +76,14 @@ func (k *knownRun) way(ctx context.Context, f *Functions, d job.Device) (way, er
 	if k.job.CredentialID != 0 {
 		id = k.job.CredentialID
 	}
-	l, err := k.login(ctx, f, id)
+	l, err := k.deviceLogin(ctx, f, id)
 	if err != nil {
 		return way{}, err
 	}
 	if l.refused != nil {
 		return way{refused: l.refused}, nil
 	}
-	w := way{to: f.endpoint(d, l.auth), become: l.become, redact: l.redact}
+	w := way{to: f.endpoint(d, l.auth), become: l.becomePassword(), redact: l.redact}
 	if d.JumpID == 0 {
 		return w, nil
 	}
@@ -157,62 +154,4 @@ func (k *knownRun) jump(ctx context.Context, f *Functions, id int64) (*jumpHost,
 	}
 	k.jumps[id] = j
 	return j, nil
-}
-
-func (k *knownRun) login(ctx context.Context, f *Functions, id int64) (*login, error) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return k.loginLocked(ctx, f, id)
-}
-
-// loginLocked opens a credential, once per run and process.
-func (k *knownRun) loginLocked(ctx context.Context, f *Functions, id int64) (*login, error) {
-	if l := k.logins[id]; l != nil {
-		return l, nil
-	}
-	l := &login{}
-	switch c, err := f.credential(ctx, k.id.tenant, id); {
-	case err == nil:
-		*l = *openLogin(f.cfg.Box, c)
-	case job.CodeOf(err) == job.NotFound:
-		l.refused = &executor.Refusal{Status: job.ResultFailed, Reason: job.ReasonNoCredential, Message: "the device has no credential"}
-	default:
-		return nil, err
-	}
-	k.logins[id] = l
-	return l, nil
-}
-
-func (f *Functions) credential(ctx context.Context, tenant string, id int64) (job.Credential, error) {
-	if id == 0 {
-		return job.Credential{}, job.Errorf(job.NotFound, "no credential")
-	}
-	return f.cfg.Store.Credential(ctx, tenant, id)
-}
-
-func openLogin(box *secret.Box, c job.Credential) *login {
-	l := &login{auth: device.Auth{Username: c.Username}}
-	for _, s := range []struct {
-		field  string
-		sealed job.Sealed
-		into   *job.Secret
-	}{
-		{"password", c.Password, &l.auth.Password},
-		{"private_key", c.PrivateKey, &l.auth.PrivateKey},
-		{"passphrase", c.Passphrase, &l.auth.Passphrase},
-		{"become_password", c.BecomePassword, &l.become},
-	} {
-		v, err := box.Open(s.sealed, secret.AAD(c.Tenant, "credential", c.ID, s.field))
-		if err != nil {
-			return &login{refused: &executor.Refusal{Status: job.ResultFailed, Reason: job.ReasonNoCredential,
-				Message: "the " + s.field + " of credential " + c.Name + " cannot be opened: " + job.MessageOf(err)}}
-		}
-		*s.into = v
-		l.secrets = append(l.secrets, v)
-	}
-	if l.become == "" {
-		l.become = l.auth.Password
-	}
-	l.redact = executor.NewRedactor(l.secrets...)
-	return l
 }

@@ -1,0 +1,33 @@
+package task
+
+import (
+	"context"
+
+	"drover/internal/erb"
+	"drover/internal/job"
+	"drover/internal/render"
+)
+
+// script renders what a device is to run.
+func (u *unitWork) script(ctx context.Context, d job.Device) (string, error) {
+	j := u.known.job
+	if j.Language != job.LanguageERB {
+		return render.Template(ctx, j.Body, render.Env{
+			Device:  &d,
+			Devices: func() ([]job.Device, error) { return u.known.allDevices(ctx, u.f) },
+			Payload: u.known.own.payload(j),
+			User:    render.User{Name: j.Creator},
+			Server:  u.f.cfg.Server,
+		})
+	}
+	return erb.Render(ctx, j.Body, erb.Env{
+		Device:   &d,
+		Params:   d.Labels,
+		Inputs:   j.Inputs,
+		Values:   u.known.own.values,
+		Template: j.ServiceName,
+		User:     j.Creator,
+		Server:   erb.Server{Name: u.f.cfg.Server.Name, URL: u.f.cfg.Server.URL},
+		Now:      u.f.now(),
+	})
+}
