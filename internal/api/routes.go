@@ -10,6 +10,7 @@ import (
 // The families. A family's name is the name of its function in the cloud too.
 const (
 	FamilyENMS    = "enms"
+	FamilyForeman = "foreman"
 	FamilyConsole = "console"
 )
 
@@ -50,6 +51,12 @@ func Routes() []Route {
 		{FamilyENMS, http.MethodPost, "/rest/update_all_pools"},
 		{FamilyENMS, AnyMethod, "/rest"},
 		{FamilyENMS, AnyMethod, "/rest/{rest...}"},
+
+		{FamilyForeman, AnyMethod, "/api"},
+		{FamilyForeman, AnyMethod, "/api/{rest...}"},
+		{FamilyForeman, AnyMethod, "/foreman_tasks/{rest...}"},
+		{FamilyForeman, AnyMethod, "/apidoc/{rest...}"},
+		{FamilyForeman, AnyMethod, "/ansible/{rest...}"},
 
 		{FamilyConsole, http.MethodGet, "/healthz"},
 		{FamilyConsole, AnyMethod, "/drover/v1/{rest...}"},

@@ -1,0 +1,3 @@
+package foreman
+
+func bookmarkRoutes() []route { return nil }

@@ -1,0 +1,88 @@
+package foreman
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+
+	"drover/internal/job"
+)
+
+// coreRoutes are those about the service itself.
+func coreRoutes() []route {
+	return []route{
+		{method: http.MethodGet, paths: []string{"/api/status"}, resource: "home", action: "status",
+			short: "Show status", needs: job.ActRead, handle: (*server).status},
+		{method: http.MethodGet, paths: []string{"/api"}, resource: "home", action: "index",
+			short: "Show available API links", needs: job.ActRead, handle: (*server).links},
+		{method: http.MethodGet, paths: []string{"/api/ping"}, resource: "ping", action: "ping",
+			short: "Shows status of Foreman system and its subcomponents", public: true, handle: (*server).ping},
+		{method: http.MethodGet, paths: []string{"/api/statuses"}, resource: "ping", action: "statuses",
+			short: "Shows status and version information of Foreman system and its subcomponents", needs: job.ActRead, handle: (*server).statuses},
+		{method: http.MethodPost, paths: []string{"/ansible/api/ansible_inventories/schedule"},
+			needs: job.ActRead, handle: (*server).noReports},
+	}
+}
+
+func (s *server) status(*call) (answer, error) {
+	return ok(fields{"result": "ok", "status": http.StatusOK, "version": version, "api_version": 2}), nil
+}
+
+// databaseUp is what is told of the store: whoever gets an answer was let in by
+// what the store holds.
+var databaseUp = fields{"active": true, "duration_ms": "0"}
+
+func (s *server) ping(*call) (answer, error) {
+	return ok(fields{"results": fields{"foreman": fields{"database": databaseUp}}}), nil
+}
+
+func (s *server) statuses(*call) (answer, error) {
+	return ok(fields{"results": fields{"foreman": fields{
+		"version": version, "api": fields{"version": "v2"},
+		"plugins":       []fields{{"name": "foreman_remote_execution", "version": pluginVersion}},
+		"smart_proxies": []any{}, "compute_resources": []any{}, "database": databaseUp,
+	}}}), nil
+}
+
+// links answers where the collections are.
+func (s *server) links(*call) (answer, error) {
+	links := map[string]map[string]string{}
+	for _, r := range routes() {
+		if r.resource == "" || strings.Contains(r.paths[0], ":") {
+			continue
+		}
+		if links[r.resource] == nil {
+			links[r.resource] = map[string]string{}
+		}
+		links[r.resource][r.short] = r.paths[0]
+	}
+	return ok(fields{"links": links}), nil
+}
+
+// noReports tells the inventory plugin that there are no report templates; it
+// goes on without, and use_reports_api: false is what docs/foreman.md advises.
+func (s *server) noReports(*call) (answer, error) { return answer{}, errNoRoute() }
+
+// taxonomy is a location or an organization.
+type taxonomy struct {
+	id          int64
+	kind, title string // "location", "Location"
+	name        string
+}
+
+// There is one of each: a tenant is what keeps things apart here.
+var (
+	theOrganization = taxonomy{id: 1, kind: "organization", title: "Organization", name: "Default Organization"}
+	theLocation     = taxonomy{id: 2, kind: "location", title: "Location", name: "Default Location"}
+)
+
+// short is how other objects refer to it.
+func (t taxonomy) short() fields {
+	return fields{"id": t.id, "name": t.name, "title": t.name, "description": nil}
+}
+
+// is reports whether a path means it.
+func (t taxonomy) is(id string) bool {
+	n, ok := number(id)
+	return ok && n == t.id || slices.Contains([]string{t.name}, id)
+}

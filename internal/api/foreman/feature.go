@@ -1,0 +1,3 @@
+package foreman
+
+func featureRoutes() []route { return nil }

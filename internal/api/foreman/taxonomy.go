@@ -1,0 +1,3 @@
+package foreman
+
+func taxonomyRoutes() []route { return nil }

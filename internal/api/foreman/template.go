@@ -1,0 +1,3 @@
+package foreman
+
+func templateRoutes() []route { return nil }
