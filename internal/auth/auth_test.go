@@ -372,3 +372,38 @@ func TestCache_IsBounded(t *testing.T) {
 		t.Errorf("add kept a value whose moment has come: %d", v)
 	}
 }
+
+func TestBasic_TakesATokenInThePasswordsPlace(t *testing.T) {
+	s := newShared()
+	s.add("ops", "right", job.Operator)
+	s.add("eve", "right", job.Admin)
+	token, hash := secret.NewToken()
+	end := s.Now().Add(time.Hour)
+	u := s.users["ops"]
+	u.Tokens = []job.Token{{Name: "ci", Hash: hash, Expires: &end}}
+	s.users["ops"] = u
+	p := newProcess(t, s)
+
+	p.accepts("ops", token.Reveal(), "a")
+	if n := p.verifications(); n != 0 {
+		t.Errorf("a token cost %d verifications of a password", n)
+	}
+	// Another user's, a changed one, one that is removed, one that is over: each
+	// is a wrong password, and counts as one.
+	p.refuses("eve", token.Reveal(), "a")
+	p.refuses("ops", token.Reveal()+"x", "a")
+	s.jump(time.Hour)
+	p.refuses("ops", token.Reveal(), "a")
+	if n := p.verifications(); n != 3 {
+		t.Errorf("three wrong tokens cost %d verifications", n)
+	}
+	s.jump(-time.Hour)
+	p.accepts("ops", token.Reveal(), "a")
+	for range 10 {
+		p.refuses("ops", secret.TokenPrefix+"guess", "b")
+	}
+	p.refuses("ops", token.Reveal(), "b") // locked out, even with the right one
+	if strings.Contains(p.log.String(), token.Reveal()) {
+		t.Error("the token is in the log")
+	}
+}

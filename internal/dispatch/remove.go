@@ -108,6 +108,6 @@ func (d *Dispatcher) DeleteUser(ctx context.Context, p job.Principal, name strin
 	if err := d.Store.DeleteUser(ctx, u, d.entry(p, "user.delete", name, "")); err != nil {
 		return job.User{}, err
 	}
-	u.PasswordHash = ""
+	u.PasswordHash, u.Tokens = "", nil
 	return u, nil
 }

@@ -230,7 +230,7 @@ func (d *Dispatcher) User(ctx context.Context, p job.Principal, name string) (jo
 	if u.Tenant != p.Tenant {
 		return job.User{}, job.Errorf(job.NotFound, "no user %q", name)
 	}
-	u.PasswordHash = ""
+	u.PasswordHash, u.Tokens = "", nil
 	return u, nil
 }
 
@@ -241,7 +241,7 @@ func (d *Dispatcher) Users(ctx context.Context, p job.Principal, q Page) ([]job.
 	}
 	us, next, err := d.Store.Users(ctx, p.Tenant, q.query())
 	for i := range us {
-		us[i].PasswordHash = ""
+		us[i].PasswordHash, us[i].Tokens = "", nil
 	}
 	return us, next, err
 }

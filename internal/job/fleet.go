@@ -270,9 +270,22 @@ func (r Role) Allows(a Action) bool {
 // PHC string form (argon2id).
 type User struct {
 	Meta
-	Role         Role   `json:"role"`
-	PasswordHash string `json:"password_hash"`
+	Role         Role    `json:"role"`
+	PasswordHash string  `json:"password_hash"`
+	Tokens       []Token `json:"tokens,omitempty"`
 }
+
+// Token lets a program act as a user without the password: it stands in the
+// password's place. Only its hash is stored.
+type Token struct {
+	Name    string     `json:"name"` // unique for the user
+	Hash    string     `json:"hash"` // see secret.HashToken
+	Created time.Time  `json:"created"`
+	Expires *time.Time `json:"expires,omitempty"` // nil: never
+}
+
+// MaxTokens is how many tokens a user may have.
+const MaxTokens = 50
 
 // Principal is who makes a call: an authenticated user in its tenant.
 type Principal struct {
