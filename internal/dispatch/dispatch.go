@@ -44,6 +44,9 @@ type Config struct {
 	// kept here; 0 means no bound.
 	LongestAttempt time.Duration
 
+	// Defaults are what every tenant begins with; nil: nothing.
+	Defaults *Defaults
+
 	// Local says that the whole service is this one process: waiters are
 	// woken by Notify, a cancel is settled in the background, and blobs of
 	// expired runs are deleted by Sweep (elsewhere a life-cycle rule does).
@@ -58,6 +61,7 @@ type Config struct {
 type Dispatcher struct {
 	Config
 
+	given    sync.Map // tenants that have their Defaults
 	mu       sync.Mutex
 	waiting  map[store.RunRef][]chan struct{}
 	progress map[store.RunRef]progressAt

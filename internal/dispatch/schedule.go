@@ -7,6 +7,8 @@ import (
 	"drover/internal/job"
 )
 
+var errNotYet = job.Errorf(job.Unsupported, "not available yet")
+
 // Schedule returns a schedule by id.
 func (d *Dispatcher) Schedule(ctx context.Context, p job.Principal, id int64) (job.Schedule, error) {
 	return job.Schedule{}, errNotYet

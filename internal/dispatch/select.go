@@ -1,37 +1,132 @@
 package dispatch
 
 import (
+	"cmp"
 	"context"
+	"slices"
+	"strings"
 
+	"drover/internal/inventory"
 	"drover/internal/job"
+	"drover/internal/search"
 )
+
+// deviceQuery compiles a query over devices.
+func (d *Dispatcher) deviceQuery(p job.Principal, query string, mode search.Mode) (*search.Query, error) {
+	if err := validText("search", query, MaxQuery); err != nil {
+		return nil, err
+	}
+	return search.Compile(query, inventory.DeviceFields(), mode, search.Env{Now: d.Store.Now(), User: p.Name})
+}
+
+// foundDevices returns the devices that meet a query, ordered by name, then id.
+func (d *Dispatcher) foundDevices(ctx context.Context, tenant string, q *search.Query) ([]job.Device, error) {
+	var found []job.Device
+	err := d.Store.AllDevices(ctx, tenant, func(dev job.Device) error {
+		if q == nil || q.Match(dev) {
+			found = append(found, dev)
+		}
+		return ctx.Err()
+	})
+	if err != nil {
+		return nil, err
+	}
+	slices.SortFunc(found, func(a, b job.Device) int {
+		return cmp.Or(strings.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
+	})
+	return found, nil
+}
 
 // FindDevices returns the devices that meet a query of the search language
 // (inventory.DeviceFields; lenient reading unless strict), ordered by name, as
 // views. An empty query finds all, unless strict.
 func (d *Dispatcher) FindDevices(ctx context.Context, p job.Principal, query string, strict bool) ([]DeviceView, error) {
-	return nil, errNotYet
+	if err := allow(p, job.ActRead); err != nil {
+		return nil, err
+	}
+	mode := search.Lenient
+	if strict {
+		mode = search.Strict
+	}
+	var q *search.Query
+	if strict || strings.TrimSpace(query) != "" {
+		var err error
+		if q, err = d.deviceQuery(p, query, mode); err != nil {
+			return nil, err
+		}
+	}
+	found, err := d.foundDevices(ctx, p.Tenant, q)
+	if err != nil {
+		return nil, err
+	}
+	return d.deviceViews(ctx, p.Tenant, found)
 }
 
 // CheckQuery refuses a device query that would be refused by a submit.
 func (d *Dispatcher) CheckQuery(ctx context.Context, p job.Principal, query string) error {
-	return errNotYet
+	if err := allow(p, job.ActRead); err != nil {
+		return err
+	}
+	_, err := d.deviceQuery(p, query, search.Strict)
+	return err
 }
 
 // DeviceByID returns a device by id.
 func (d *Dispatcher) DeviceByID(ctx context.Context, p job.Principal, id int64) (DeviceView, error) {
-	return DeviceView{}, errNotYet
+	if err := allow(p, job.ActRead); err != nil {
+		return DeviceView{}, err
+	}
+	dev, err := d.Store.Device(ctx, p.Tenant, id)
+	if err != nil {
+		return DeviceView{}, err
+	}
+	vs, err := d.deviceViews(ctx, p.Tenant, []job.Device{dev})
+	if err != nil {
+		return DeviceView{}, err
+	}
+	return vs[0], nil
 }
 
 // Targets returns the devices of a run with from <= index < from+limit, in order.
 func (d *Dispatcher) Targets(ctx context.Context, p job.Principal, run job.Run, from, limit int) ([]job.Target, error) {
-	return nil, errNotYet
+	if err := allow(p, job.ActRead); err != nil {
+		return nil, err
+	}
+	from = max(from, 0)
+	return d.Store.Targets(ctx, p.Tenant, run.ID, from, min(limit, run.Total-from))
 }
+
+// targetPage is how many targets are read at once when one is looked for.
+const targetPage = 64 * job.TargetsPerChunk
 
 // Result returns the result of one device of a run, with its output unpacked;
 // NotFound when the device is not among its targets.
 func (d *Dispatcher) Result(ctx context.Context, p job.Principal, run job.Run, device int64) (job.Result, error) {
-	return job.Result{}, errNotYet
+	for from := 0; from < run.Total; from += targetPage {
+		targets, err := d.Targets(ctx, p, run, from, targetPage)
+		if err != nil {
+			return job.Result{}, err
+		}
+		i := slices.IndexFunc(targets, func(t job.Target) bool { return t.ID == device })
+		if i < 0 {
+			continue
+		}
+		run.Tenant = p.Tenant
+		r, err := d.Store.Result(ctx, run, from+i, "")
+		if job.CodeOf(err) == job.NotFound {
+			return unclaimed(run, from+i, targets[i]), nil
+		}
+		if err != nil {
+			return r, err
+		}
+		rs := []job.Result{r}
+		err = d.unpack(ctx, rs)
+		return rs[0], err
+	}
+	if err := allow(p, job.ActRead); err != nil {
+		return job.Result{}, err
+	}
+	return job.Result{}, job.Errorf(job.NotFound, "the run %s has no device %d", run.ID, device)
 }
 
 // RunByNumber returns the run with a number in a space.

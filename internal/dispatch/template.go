@@ -2,11 +2,13 @@ package dispatch
 
 import (
 	"context"
+	"maps"
+	"reflect"
+	"slices"
 
 	"drover/internal/job"
+	"drover/internal/store"
 )
-
-var errNotYet = job.Errorf(job.Unsupported, "not available yet")
 
 // TemplateView is a template with what it refers to.
 type TemplateView struct {
@@ -20,17 +22,119 @@ type TemplateView struct {
 
 // Template returns a template by id.
 func (d *Dispatcher) Template(ctx context.Context, p job.Principal, id int64) (TemplateView, error) {
-	return TemplateView{}, errNotYet
+	if err := allow(p, job.ActRead); err != nil {
+		return TemplateView{}, err
+	}
+	if err := d.defaults(ctx, p.Tenant); err != nil {
+		return TemplateView{}, err
+	}
+	t, err := d.Store.Template(ctx, p.Tenant, id)
+	if err != nil {
+		return TemplateView{}, err
+	}
+	return d.templateView(ctx, t)
 }
 
 // TemplateByName returns a template by name.
 func (d *Dispatcher) TemplateByName(ctx context.Context, p job.Principal, name string) (TemplateView, error) {
-	return TemplateView{}, errNotYet
+	if err := allow(p, job.ActRead); err != nil {
+		return TemplateView{}, err
+	}
+	if err := d.defaults(ctx, p.Tenant); err != nil {
+		return TemplateView{}, err
+	}
+	t, err := d.Store.TemplateByName(ctx, p.Tenant, name)
+	if err != nil {
+		return TemplateView{}, err
+	}
+	return d.templateView(ctx, t)
+}
+
+func (d *Dispatcher) templateView(ctx context.Context, t job.Template) (TemplateView, error) {
+	reached, err := d.reached(ctx, t)
+	if err != nil {
+		return TemplateView{}, err
+	}
+	v := TemplateView{Template: t, Effective: effective(t, reached), IncludeNames: map[int64]string{}}
+	for _, inc := range t.Includes {
+		if o, ok := reached[inc.TemplateID]; ok {
+			v.IncludeNames[o.ID] = o.Name
+		}
+	}
+	return v, nil
 }
 
 // AllTemplates calls f for every template in order of id.
 func (d *Dispatcher) AllTemplates(ctx context.Context, p job.Principal, f func(job.Template) error) error {
-	return errNotYet
+	if err := allow(p, job.ActRead); err != nil {
+		return err
+	}
+	if err := d.defaults(ctx, p.Tenant); err != nil {
+		return err
+	}
+	return d.Store.AllTemplates(ctx, p.Tenant, f)
+}
+
+// reached returns the templates that one includes, and those that they include,
+// by id; those that are gone are left out.
+func (d *Dispatcher) reached(ctx context.Context, t job.Template) (map[int64]job.Template, error) {
+	all := map[int64]job.Template{}
+	asked := map[int64]bool{}
+	for wanted := includedBy(nil, t, asked); len(wanted) > 0; {
+		if len(asked) > store.MaxIncluded {
+			return nil, job.FieldErrorf("includes", "the template includes more than %d others, counting those that they include", store.MaxIncluded)
+		}
+		got, err := d.Store.TemplatesByID(ctx, t.Tenant, wanted)
+		if err != nil {
+			return nil, err
+		}
+		wanted = nil
+		for _, o := range got {
+			all[o.ID] = o
+			wanted = includedBy(wanted, o, asked)
+		}
+	}
+	return all, nil
+}
+
+// includedBy appends what a template includes and nobody asked for yet.
+func includedBy(to []int64, t job.Template, asked map[int64]bool) []int64 {
+	for _, inc := range t.Includes {
+		if !asked[inc.TemplateID] {
+			asked[inc.TemplateID] = true
+			to = append(to, inc.TemplateID)
+		}
+	}
+	return to
+}
+
+// effective are a template's own inputs and those of the templates that it
+// includes.
+func effective(t job.Template, reached map[int64]job.Template) []job.Input {
+	return effectiveBelow(t, reached, map[int64]bool{})
+}
+
+func effectiveBelow(t job.Template, reached map[int64]job.Template, above map[int64]bool) []job.Input {
+	out := slices.Clone(t.Inputs)
+	above[t.ID] = true
+	defer delete(above, t.ID)
+	for _, inc := range t.Includes {
+		o, ok := reached[inc.TemplateID]
+		if !ok || above[o.ID] {
+			continue
+		}
+		for _, in := range effectiveBelow(o, reached, above) {
+			taken := inc.All || slices.Contains(inc.Only, in.Name)
+			if taken && !slices.Contains(inc.Except, in.Name) && !hasInput(out, in.Name) {
+				out = append(out, in)
+			}
+		}
+	}
+	return out
+}
+
+func hasInput(inputs []job.Input, name string) bool {
+	return slices.ContainsFunc(inputs, func(in job.Input) bool { return in.Name == name })
 }
 
 // EditTemplate creates a template (id 0) or changes one: f gets it as it is
@@ -39,48 +143,166 @@ func (d *Dispatcher) AllTemplates(ctx context.Context, p job.Principal, f func(j
 // AlreadyExists for the name; Invalid with a field (name, body, inputs, includes,
 // become, limits, …) for what could not be run.
 func (d *Dispatcher) EditTemplate(ctx context.Context, p job.Principal, id int64, f func(t *job.Template) error) (TemplateView, error) {
-	return TemplateView{}, errNotYet
+	if err := allow(p, job.ActChange); err != nil {
+		return TemplateView{}, err
+	}
+	if err := d.defaults(ctx, p.Tenant); err != nil {
+		return TemplateView{}, err
+	}
+	for try := 1; ; try++ {
+		saved, again, err := d.editTemplate(ctx, p, id, f)
+		if again && try < saveTries {
+			continue
+		}
+		if err != nil {
+			return TemplateView{}, err
+		}
+		return d.Template(ctx, p, saved)
+	}
+}
+
+// editTemplate is one try of EditTemplate. It returns the template's id, and
+// whether somebody else was faster.
+func (d *Dispatcher) editTemplate(ctx context.Context, p job.Principal, id int64, f func(t *job.Template) error) (saved int64, again bool, err error) {
+	now := d.Store.Now()
+	next := job.Template{Meta: job.Meta{Tenant: p.Tenant, Created: now, CreatedBy: p.Name, Updated: now, UpdatedBy: p.Name}}
+	var prev *job.Template
+	verb := "template.create"
+	if id != 0 {
+		had, err := d.Store.Template(ctx, p.Tenant, id)
+		if err != nil {
+			return 0, false, err
+		}
+		prev, next, verb = &had, cloneTemplate(had), "template.update"
+	}
+	meta := next.Meta
+	if err := f(&next); err != nil {
+		return 0, false, err
+	}
+	meta.Name, meta.Extra = next.Name, next.Extra
+	next.Meta = meta
+	if err := validTemplate(&next); err != nil {
+		return 0, false, err
+	}
+	reached, err := d.checkIncludes(ctx, next)
+	if err != nil {
+		return 0, false, err
+	}
+	if prev != nil {
+		if reflect.DeepEqual(*prev, next) {
+			return id, false, nil
+		}
+		next.Updated, next.UpdatedBy = now, p.Name
+	}
+	if err := d.numberParts(ctx, prev, &next); err != nil {
+		return 0, false, err
+	}
+	err = d.Store.PutTemplate(ctx, prev, &next, slices.Collect(maps.Values(reached)), d.entry(p, verb, next.Name, ""))
+	return next.ID, job.CodeOf(err) == job.Conflict, err
+}
+
+func cloneTemplate(t job.Template) job.Template {
+	t.Inputs, t.Includes = slices.Clone(t.Inputs), slices.Clone(t.Includes)
+	for i := range t.Inputs {
+		t.Inputs[i].Options = slices.Clone(t.Inputs[i].Options)
+	}
+	for i := range t.Includes {
+		t.Includes[i].Only, t.Includes[i].Except = slices.Clone(t.Includes[i].Only), slices.Clone(t.Includes[i].Except)
+	}
+	t.Extra = maps.Clone(t.Extra)
+	return t
+}
+
+// numberParts gives new inputs and includes their ids, and changed inputs their
+// time.
+func (d *Dispatcher) numberParts(ctx context.Context, prev, next *job.Template) error {
+	had := map[int64]job.Input{}
+	included := map[int64]bool{}
+	if prev != nil {
+		for _, in := range prev.Inputs {
+			had[in.ID] = in
+		}
+		for _, inc := range prev.Includes {
+			included[inc.ID] = true
+		}
+	}
+	now := d.Store.Now()
+	var inputs, includes []*int64
+	for i := range next.Inputs {
+		in := &next.Inputs[i]
+		old, ok := had[in.ID]
+		switch {
+		case !ok: // new, or under an id that is not its own
+			in.Created, in.Updated = now, now
+			inputs = append(inputs, &in.ID)
+		case !reflect.DeepEqual(old, *in):
+			in.Created, in.Updated = old.Created, now
+		}
+	}
+	for i := range next.Includes {
+		if inc := &next.Includes[i]; !included[inc.ID] {
+			includes = append(includes, &inc.ID)
+		}
+	}
+	if err := d.reserve(ctx, next.Tenant, store.KindInput, inputs); err != nil {
+		return err
+	}
+	return d.reserve(ctx, next.Tenant, store.KindInclude, includes)
+}
+
+func (d *Dispatcher) reserve(ctx context.Context, tenant, kind string, to []*int64) error {
+	if len(to) == 0 {
+		return nil
+	}
+	first, err := d.Store.ReserveIDs(ctx, tenant, kind, len(to))
+	for i, id := range to {
+		*id = first + int64(i)
+	}
+	return err
+}
+
+// checkIncludes refuses includes of templates that are not there and circles.
+func (d *Dispatcher) checkIncludes(ctx context.Context, t job.Template) (map[int64]job.Template, error) {
+	reached, err := d.reached(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	for _, inc := range t.Includes {
+		if _, ok := reached[inc.TemplateID]; !ok {
+			return nil, job.FieldErrorf("includes", "there is no template %d", inc.TemplateID)
+		}
+	}
+	if _, circle := reached[t.ID]; circle && t.ID != 0 {
+		return nil, job.FieldErrorf("includes", "the template would include itself")
+	}
+	return reached, nil
 }
 
 // DeleteTemplate removes a template and returns it as it was. check may refuse it; may be nil. Jobs made from it
 // keep their copy; features that it did lose it.
 func (d *Dispatcher) DeleteTemplate(ctx context.Context, p job.Principal, id int64, check func(job.Template) error) (job.Template, error) {
-	return job.Template{}, errNotYet
-}
-
-// Features returns all features in order of id.
-func (d *Dispatcher) Features(ctx context.Context, p job.Principal) ([]job.Feature, error) {
-	return nil, errNotYet
-}
-
-// Feature returns a feature by its label.
-func (d *Dispatcher) Feature(ctx context.Context, p job.Principal, label string) (job.Feature, error) {
-	return job.Feature{}, errNotYet
-}
-
-// MapFeature says which template does a feature; 0: none.
-func (d *Dispatcher) MapFeature(ctx context.Context, p job.Principal, label string, template int64) (job.Feature, error) {
-	return job.Feature{}, errNotYet
-}
-
-// SavedQueries returns the saved queries that the principal sees (public ones and
-// its own), in order of id.
-func (d *Dispatcher) SavedQueries(ctx context.Context, p job.Principal) ([]job.SavedQuery, error) {
-	return nil, errNotYet
-}
-
-// SavedQuery returns one that the principal sees.
-func (d *Dispatcher) SavedQuery(ctx context.Context, p job.Principal, id int64) (job.SavedQuery, error) {
-	return job.SavedQuery{}, errNotYet
-}
-
-// EditSavedQuery creates (id 0) or changes a saved query, as EditTemplate does.
-// Changing somebody else's takes an administrator. Its role is ActRun.
-func (d *Dispatcher) EditSavedQuery(ctx context.Context, p job.Principal, id int64, f func(q *job.SavedQuery) error) (job.SavedQuery, error) {
-	return job.SavedQuery{}, errNotYet
-}
-
-// DeleteSavedQuery removes one and returns it as it was.
-func (d *Dispatcher) DeleteSavedQuery(ctx context.Context, p job.Principal, id int64) (job.SavedQuery, error) {
-	return job.SavedQuery{}, errNotYet
+	if err := allow(p, job.ActChange); err != nil {
+		return job.Template{}, err
+	}
+	for try := 1; ; try++ {
+		// Features first: who maps one to this template meanwhile changes it,
+		// and who does so later finds no template.
+		all, err := d.Features(ctx, p)
+		if err != nil {
+			return job.Template{}, err
+		}
+		t, err := d.Store.Template(ctx, p.Tenant, id)
+		if err != nil {
+			return job.Template{}, err
+		}
+		if check != nil {
+			if err := check(t); err != nil {
+				return t, err
+			}
+		}
+		err = d.Store.DeleteTemplate(ctx, t, all, d.entry(p, "template.delete", t.Name, ""))
+		if job.CodeOf(err) != job.Conflict || try == saveTries {
+			return t, err
+		}
+	}
 }

@@ -114,7 +114,7 @@ func FillInputs(inputs []Input, given map[string]*string) (values map[string]str
 		case v == nil, in.Required && strings.TrimSpace(*v) == "":
 			problems = append(problems, InputProblem{in.Name, InputBlank})
 			continue
-		case in.Kind == InputUser && !in.offers(*v):
+		case in.Kind == InputUser && !in.Offers(*v):
 			problems = append(problems, InputProblem{in.Name, InputNoOption})
 			continue
 		}
@@ -123,7 +123,9 @@ func FillInputs(inputs []Input, given map[string]*string) (values map[string]str
 	return values, problems
 }
 
-func (in Input) offers(v string) bool {
+// Offers reports whether a value is one of the options, if there are any. The
+// blank one always is, unless the input is required.
+func (in Input) Offers(v string) bool {
 	if len(in.Options) == 0 || v == "" && !in.Required {
 		return true
 	}
