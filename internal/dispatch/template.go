@@ -51,11 +51,11 @@ func (d *Dispatcher) TemplateByName(ctx context.Context, p job.Principal, name s
 }
 
 func (d *Dispatcher) templateView(ctx context.Context, t job.Template) (TemplateView, error) {
-	reached, err := d.reached(ctx, t)
+	reached, err := d.Store.Included(ctx, t)
 	if err != nil {
 		return TemplateView{}, err
 	}
-	v := TemplateView{Template: t, Effective: effective(t, reached), IncludeNames: map[int64]string{}}
+	v := TemplateView{Template: t, Effective: job.EffectiveInputs(t, reached), IncludeNames: map[int64]string{}}
 	for _, inc := range t.Includes {
 		if o, ok := reached[inc.TemplateID]; ok {
 			v.IncludeNames[o.ID] = o.Name
@@ -73,68 +73,6 @@ func (d *Dispatcher) AllTemplates(ctx context.Context, p job.Principal, f func(j
 		return err
 	}
 	return d.Store.AllTemplates(ctx, p.Tenant, f)
-}
-
-// reached returns the templates that one includes, and those that they include,
-// by id; those that are gone are left out.
-func (d *Dispatcher) reached(ctx context.Context, t job.Template) (map[int64]job.Template, error) {
-	all := map[int64]job.Template{}
-	asked := map[int64]bool{}
-	for wanted := includedBy(nil, t, asked); len(wanted) > 0; {
-		if len(asked) > store.MaxIncluded {
-			return nil, job.FieldErrorf("includes", "the template includes more than %d others, counting those that they include", store.MaxIncluded)
-		}
-		got, err := d.Store.TemplatesByID(ctx, t.Tenant, wanted)
-		if err != nil {
-			return nil, err
-		}
-		wanted = nil
-		for _, o := range got {
-			all[o.ID] = o
-			wanted = includedBy(wanted, o, asked)
-		}
-	}
-	return all, nil
-}
-
-// includedBy appends what a template includes and nobody asked for yet.
-func includedBy(to []int64, t job.Template, asked map[int64]bool) []int64 {
-	for _, inc := range t.Includes {
-		if !asked[inc.TemplateID] {
-			asked[inc.TemplateID] = true
-			to = append(to, inc.TemplateID)
-		}
-	}
-	return to
-}
-
-// effective are a template's own inputs and those of the templates that it
-// includes.
-func effective(t job.Template, reached map[int64]job.Template) []job.Input {
-	return effectiveBelow(t, reached, map[int64]bool{})
-}
-
-func effectiveBelow(t job.Template, reached map[int64]job.Template, above map[int64]bool) []job.Input {
-	out := slices.Clone(t.Inputs)
-	above[t.ID] = true
-	defer delete(above, t.ID)
-	for _, inc := range t.Includes {
-		o, ok := reached[inc.TemplateID]
-		if !ok || above[o.ID] {
-			continue
-		}
-		for _, in := range effectiveBelow(o, reached, above) {
-			taken := inc.All || slices.Contains(inc.Only, in.Name)
-			if taken && !slices.Contains(inc.Except, in.Name) && !hasInput(out, in.Name) {
-				out = append(out, in)
-			}
-		}
-	}
-	return out
-}
-
-func hasInput(inputs []job.Input, name string) bool {
-	return slices.ContainsFunc(inputs, func(in job.Input) bool { return in.Name == name })
 }
 
 // EditTemplate creates a template (id 0) or changes one: f gets it as it is
@@ -263,7 +201,7 @@ func (d *Dispatcher) reserve(ctx context.Context, tenant, kind string, to []*int
 
 // checkIncludes refuses includes of templates that are not there and circles.
 func (d *Dispatcher) checkIncludes(ctx context.Context, t job.Template) (map[int64]job.Template, error) {
-	reached, err := d.reached(ctx, t)
+	reached, err := d.Store.Included(ctx, t)
 	if err != nil {
 		return nil, err
 	}

@@ -29,5 +29,19 @@ func (u *unitWork) script(ctx context.Context, d job.Device) (string, error) {
 		User:     j.Creator,
 		Server:   erb.Server{Name: u.f.cfg.Server.Name, URL: u.f.cfg.Server.URL},
 		Now:      u.f.now(),
+		Lookup:   u.included,
 	})
+}
+
+// included returns another template of the tenant, as it is now.
+func (u *unitWork) included(ctx context.Context, name string) (erb.Included, error) {
+	t, err := u.f.cfg.Store.TemplateByName(ctx, u.known.id.tenant, name)
+	if err != nil {
+		return erb.Included{}, err
+	}
+	below, err := u.f.cfg.Store.Included(ctx, t)
+	if err != nil {
+		return erb.Included{}, err
+	}
+	return erb.Included{Body: t.Body, Inputs: job.EffectiveInputs(t, below), Snippet: t.Snippet}, nil
 }
