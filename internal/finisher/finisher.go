@@ -17,6 +17,8 @@ const (
 	Canceled   Cause = "canceled"    // a person asked for it
 	Overdue    Cause = "overdue"     // past the run's deadline
 	PlanFailed Cause = "plan_failed" // there is no plan, and will be none
+	TooLate    Cause = "too_late"    // it had not begun when it was to have begun
+	StopAfter  Cause = "stop_after"  // too many devices failed
 )
 
 // CauseOf returns the cause that a run's own facts tell.
@@ -24,6 +26,10 @@ func CauseOf(r job.Run, now time.Time) Cause {
 	switch {
 	case r.Canceling():
 		return Canceled
+	case r.Started == nil && r.StartBefore != nil && !now.Before(*r.StartBefore):
+		return TooLate
+	case r.Stopped != nil:
+		return StopAfter
 	case r.Reason == job.ReasonCapacity: // closed by Settle, see there
 		return Finished
 	case r.Deadline != nil && !now.Before(*r.Deadline):
@@ -66,13 +72,13 @@ const Recheck = time.Minute
 // Settle decides about a run. A run with a live claim is never settled: it
 // stays running, with the reason canceling or overdue where that is so. Devices
 // without a result are counted as Run.Unreached says: canceled in a canceled
-// run, else skipped for want of capacity. Counts of a settled run add up to its
-// Total.
+// run, skipped in one that was missed or stopped after failures, else skipped for
+// want of capacity. Counts of a settled run add up to its Total.
 //
 // Where Executes may be under way that this process does not know of, a run with
-// unreached devices is settled only after it has been closed (canceled, or past
-// its deadline) for Grace: a closed run grants no claim, so none is granted after the
-// settling. A run whose map ended early is closed by a deadline of now and the
+// unreached devices is settled only after it has been closed (canceled, stopped,
+// or past its deadline) for Grace: a closed run grants no claim, so none is granted
+// after the settling. A run whose map ended early is closed by a deadline of now and the
 // reason capacity.
 //
 // A terminal run is returned as it is.
@@ -138,13 +144,13 @@ func named(r job.Run, cause Cause) job.Run {
 
 // closedAt is the moment from which a run grants no claim.
 func closedAt(r job.Run) time.Time {
-	switch {
-	case r.CancelAsked != nil && (r.Deadline == nil || r.CancelAsked.Before(*r.Deadline)):
-		return *r.CancelAsked
-	case r.Deadline != nil:
-		return *r.Deadline
+	var first time.Time
+	for _, t := range []*time.Time{r.CancelAsked, r.Stopped, r.Deadline} {
+		if t != nil && (first.IsZero() || t.Before(first)) {
+			first = *t
+		}
 	}
-	return time.Time{}
+	return first
 }
 
 func outcome(r job.Run, cause Cause, c job.Counts, unreached, deadlineKills int) (job.Status, string) {
@@ -153,6 +159,10 @@ func outcome(r job.Run, cause Cause, c job.Counts, unreached, deadlineKills int)
 		return job.Succeeded, ""
 	case cause == Canceled:
 		return job.StatusCanceled, job.ReasonCanceled
+	case cause == TooLate:
+		return job.Missed, job.ReasonTooLate
+	case cause == StopAfter:
+		return job.Failed, job.ReasonStopAfter
 	case cause == PlanFailed:
 		return job.Failed, job.ReasonInternal
 	case r.Total == 0 && r.NeedsTargets:
@@ -168,13 +178,21 @@ func outcome(r job.Run, cause Cause, c job.Counts, unreached, deadlineKills int)
 }
 
 // Close returns the last state of a row that nobody works on and nobody will,
-// and whether that differs from what is stored. A dead claim becomes unknown; a
-// device between two attempts keeps what its last attempt came to, or is
-// canceled with the run.
+// and whether that differs from what is stored. A dead claim becomes unknown, or,
+// where its command may still run apart from a connection, canceled or timed out
+// with the run; a device between two attempts keeps what its last attempt came to, or
+// is canceled with the run.
 func Close(r job.Result, cause Cause, now time.Time) (job.Result, bool) {
 	switch r.Status {
 	case job.ResultRunning:
-		r = Lost(r, now)
+		switch {
+		case r.Detached != nil && cause == Canceled:
+			r = ended(r, job.ResultCanceled, job.ReasonStopUnsure, "canceled while the command ran: it is not known whether it has stopped", now)
+		case r.Detached != nil && cause == Overdue:
+			r = ended(r, job.ResultTimedOut, job.ReasonDeadline, "the run's deadline passed while the command ran: it is not known whether it has stopped", now)
+		default:
+			r = Lost(r, now)
+		}
 	case job.ResultPending:
 		r.NotBefore, r.Claim, r.Ended = nil, nil, &now
 		switch {
@@ -197,9 +215,18 @@ func Close(r job.Result, cause Cause, now time.Time) (job.Result, bool) {
 // Lost is the result of a device whose executor went away: nothing is known of
 // its command.
 func Lost(r job.Result, now time.Time) job.Result {
-	r.Status, r.Reason = job.ResultUnknown, job.ReasonLost
-	r.Message = "the executor went away before the result was recorded"
-	r.Claim, r.NotBefore, r.Ended = nil, nil, &now
+	return ended(r, job.ResultUnknown, job.ReasonLost, "the executor went away before the result was recorded", now)
+}
+
+// Aborted is the result of a device whose run was canceled without waiting for
+// it.
+func Aborted(r job.Result, now time.Time) job.Result {
+	return ended(r, job.ResultCanceled, job.ReasonStopUnsure, job.MessageAborted, now)
+}
+
+func ended(r job.Result, s job.ResultStatus, reason, message string, now time.Time) job.Result {
+	r.Status, r.Reason, r.Message = s, reason, message
+	r.Claim, r.Detached, r.NotBefore, r.Ended = nil, nil, nil, &now
 	return r
 }
 

@@ -27,6 +27,12 @@ func overdue(r job.Run) job.Run {
 	return with(r, func(r *job.Run) { r.Deadline = at(-time.Minute) })
 }
 
+func late(r *job.Run) { r.StartBefore = at(0) }
+
+func stopping(r job.Run) job.Run {
+	return with(r, func(r *job.Run) { r.Stopped, r.Reason = at(-time.Minute), job.ReasonStopAfter })
+}
+
 func TestSettle_Outcome(t *testing.T) {
 	for _, c := range []struct {
 		name   string
@@ -47,6 +53,14 @@ func TestSettle_Outcome(t *testing.T) {
 		{"no target", Input{Run: running(0)}, job.Succeeded, "", job.Counts{}},
 		{"no target, needed", Input{Run: with(running(0), func(r *job.Run) { r.NeedsTargets = true })}, job.Failed, job.ReasonNoTargets, job.Counts{}},
 		{"not started in time", Input{Run: overdue(job.Run{Status: job.Queued, Total: 2}), Grace: time.Hour}, job.TimedOut, job.ReasonDeadline, job.Counts{Total: 2, Skipped: 2}},
+		{"too late to begin", Input{Run: with(job.Run{Status: job.Queued, Total: 2}, late)}, job.Missed, job.ReasonTooLate, job.Counts{Total: 2, Skipped: 2}},
+		{"too late to begin, and overdue", Input{Run: with(overdue(job.Run{Status: job.Queued, Total: 2}), late)}, job.Missed, job.ReasonTooLate, job.Counts{Total: 2, Skipped: 2}},
+		{"too late to begin, and canceled", Input{Run: with(canceling(job.Run{Status: job.Queued, Total: 2}), late)}, job.StatusCanceled, job.ReasonCanceled, job.Counts{Total: 2, Canceled: 2}},
+		{"begun in time", Input{Run: with(running(2), late), Counts: job.Counts{Failed: 2}}, job.Failed, job.ReasonDevices, job.Counts{Total: 2, Failed: 2}},
+		{"stopped after failures", Input{Run: stopping(running(9)), Counts: job.Counts{Succeeded: 1, Failed: 3}}, job.Failed, job.ReasonStopAfter, job.Counts{Total: 9, Succeeded: 1, Failed: 3, Skipped: 5}},
+		{"stopped after failures, none left", Input{Run: stopping(running(3)), Counts: job.Counts{Failed: 3}}, job.Failed, job.ReasonStopAfter, job.Counts{Total: 3, Failed: 3}},
+		{"stopped after failures, and overdue", Input{Run: stopping(overdue(running(3))), Counts: job.Counts{Failed: 2}}, job.Failed, job.ReasonStopAfter, job.Counts{Total: 3, Failed: 2, Skipped: 1}},
+		{"stopped after failures, and canceled", Input{Run: stopping(canceling(running(3))), Counts: job.Counts{Failed: 2}}, job.StatusCanceled, job.ReasonCanceled, job.Counts{Total: 3, Failed: 2, Canceled: 1}},
 		{"no plan", Input{Run: job.Run{Status: job.Queued, Total: 2}}, job.Failed, job.ReasonInternal, job.Counts{Total: 2, Skipped: 2}},
 	} {
 		c.in.Now = now
@@ -78,6 +92,8 @@ func TestSettle_Waits(t *testing.T) {
 		{"canceled just now", Input{Run: with(running(2), func(r *job.Run) { r.CancelAsked = at(-time.Second) }), Grace: grace}, job.ReasonCanceling, 9 * time.Second},
 		{"overdue just now", Input{Run: with(running(2), func(r *job.Run) { r.Deadline = at(-time.Second) }), Grace: grace}, job.ReasonOverdue, 9 * time.Second},
 		{"ended early", Input{Run: running(2), Counts: job.Counts{Succeeded: 1}, Grace: grace}, job.ReasonCapacity, grace},
+		{"stopped just now", Input{Run: with(stopping(running(2)), func(r *job.Run) { r.Stopped = at(-time.Second) }), Counts: job.Counts{Failed: 1}, Grace: grace}, job.ReasonStopAfter, 9 * time.Second},
+		{"stopped, live claim", Input{Run: stopping(running(2)), Counts: job.Counts{Failed: 1, Running: 1}, LiveUntil: now.Add(30 * time.Second)}, job.ReasonStopAfter, 30 * time.Second},
 	} {
 		c.in.Now = now
 		d := Settle(c.in)
@@ -105,6 +121,10 @@ func TestClose(t *testing.T) {
 	}{
 		{"dead claim", job.Result{Status: job.ResultRunning, Attempts: 1, Claim: &job.Claim{}}, Finished, job.ResultUnknown, job.ReasonLost},
 		{"dead claim, canceled", job.Result{Status: job.ResultRunning, Attempts: 1, Claim: &job.Claim{}}, Canceled, job.ResultUnknown, job.ReasonLost},
+		{"detached, canceled", job.Result{Status: job.ResultRunning, Attempts: 1, Claim: &job.Claim{}, Detached: &job.Detached{}}, Canceled, job.ResultCanceled, job.ReasonStopUnsure},
+		{"detached, overdue", job.Result{Status: job.ResultRunning, Attempts: 1, Claim: &job.Claim{}, Detached: &job.Detached{}}, Overdue, job.ResultTimedOut, job.ReasonDeadline},
+		{"detached, given up", job.Result{Status: job.ResultRunning, Attempts: 1, Claim: &job.Claim{}, Detached: &job.Detached{}}, Finished, job.ResultUnknown, job.ReasonLost},
+		{"between attempts, stopped after failures", job.Result{Status: job.ResultPending, Attempts: 1, Reason: job.ReasonConnect}, StopAfter, job.ResultUnreachable, job.ReasonConnect},
 		{"between attempts, canceled", job.Result{Status: job.ResultPending, Attempts: 1, Reason: job.ReasonConnect}, Canceled, job.ResultCanceled, job.ReasonStopped},
 		{"before the first attempt, canceled", job.Result{Status: job.ResultPending}, Canceled, job.ResultCanceled, job.ReasonNeverStarted},
 		{"before the first attempt", job.Result{Status: job.ResultPending}, Overdue, job.ResultSkipped, job.ReasonCapacity},
@@ -113,7 +133,7 @@ func TestClose(t *testing.T) {
 		{"between attempts, unknown", job.Result{Status: job.ResultPending, Attempts: 1, Reason: job.ReasonLost}, Finished, job.ResultUnknown, job.ReasonLost},
 	} {
 		got, changed := Close(c.in, c.cause, now)
-		if !changed || got.Status != c.status || got.Reason != c.reason || got.Claim != nil || got.NotBefore != nil || got.Ended == nil {
+		if !changed || got.Status != c.status || got.Reason != c.reason || got.Claim != nil || got.Detached != nil || got.NotBefore != nil || got.Ended == nil {
 			t.Errorf("%s: %+v, want %s %q", c.name, got, c.status, c.reason)
 		}
 	}

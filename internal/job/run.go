@@ -55,6 +55,11 @@ type Login struct {
 	BecomePassword Sealed `json:"become_password,omitempty"`
 }
 
+// Secret reports whether the login brings a secret.
+func (l Login) Secret() bool {
+	return l.Password.Set() || l.Passphrase.Set() || l.BecomePassword.Set()
+}
+
 // SecretKind is the kind of object that a job's secrets are sealed to; the field
 // is "login.password" and so on, or "input." and the name. A job has no number:
 // the place's id is 0 and its kind this with the job's id.
@@ -187,6 +192,15 @@ type Run struct {
 	CanceledBy  string     `json:"canceled_by,omitempty"`
 	// CancelForce does not wait for devices to confirm.
 	CancelForce bool `json:"cancel_force,omitempty"`
+	// Stopped is when too many devices had failed: see ReasonStopAfter.
+	Stopped *time.Time `json:"stopped,omitempty"`
+	// Detaches says that commands may run on devices while nobody is connected
+	// to them; set at plan time.
+	Detaches bool `json:"detaches,omitempty"`
+
+	// HasLogin says that the job brings secrets of a login, which are erased when
+	// they are of no use any more.
+	HasLogin bool `json:"has_login,omitempty"`
 
 	// Due is when the sweeper looks at the run next; it is the key of the
 	// open row. Zero in a terminal run.
@@ -246,9 +260,24 @@ type Result struct {
 	Ended     *time.Time   `json:"ended,omitempty"`
 	NotBefore *time.Time   `json:"not_before,omitempty"` // the next attempt waits until then
 	Claim     *Claim       `json:"claim,omitempty"`
-	Output    Output       `json:"output"`
+	// Detached is set while the command runs, or may run, apart from any
+	// connection. The claim then has no owner between two looks at it.
+	Detached *Detached `json:"detached,omitempty"`
+	Output   Output    `json:"output"`
 
 	Rev string `json:"-"`
+}
+
+// Detached is a command that runs apart from the connection that started it.
+type Detached struct {
+	Begun   time.Time  `json:"begun"`             // before anything was sent
+	Started *time.Time `json:"started,omitempty"` // the device said so; nil: not known
+	// Deadline is when nobody looks for its end any more.
+	Deadline time.Time `json:"deadline"`
+	// Stdout and Stderr are how many bytes of the streams lie before those that
+	// Output holds.
+	Stdout int `json:"o,omitempty"`
+	Stderr int `json:"e,omitempty"`
 }
 
 // Output is what a command printed, UTF-8 with invalid bytes replaced, secrets

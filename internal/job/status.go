@@ -91,3 +91,6 @@ const (
 	ReasonTargets        = "targets"          // the devices could not be found when the run was to start
 	ReasonUnsupported    = "unsupported"      // this device or platform cannot do what was asked
 )
+
+// MessageAborted is the message of a device that a forced cancel did not wait for.
+const MessageAborted = "Task aborted: the task might be still running on the device"
