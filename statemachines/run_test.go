@@ -39,15 +39,32 @@ func definition(t *testing.T) object {
 	return d
 }
 
-// processors returns the item processors of the three maps, by the word that
-// ends their states' names.
-func processors(t *testing.T) map[string]object {
+// unitMaps returns the three maps over units, by the word that ends their
+// states' names: of the execution itself, and those of a Distributed Map's
+// children over their batches.
+func unitMaps(t *testing.T) map[string]object {
 	t.Helper()
 	out := map[string]object{}
 	for name, s := range definition(t)["States"].(object) {
-		if s.(object)["Type"] == "Map" {
-			out[strings.TrimPrefix(name, "Map")] = s.(object)["ItemProcessor"].(object)
+		word, ok := strings.CutPrefix(name, "Map")
+		if !ok {
+			continue
 		}
+		m := s.(object)
+		if word != "Inline" {
+			m = m["ItemProcessor"].(object)["States"].(object)["Batch"+word].(object)
+		}
+		out[word] = m
+	}
+	return out
+}
+
+// processors returns the item processors of the maps over units.
+func processors(t *testing.T) map[string]object {
+	t.Helper()
+	out := map[string]object{}
+	for word, m := range unitMaps(t) {
+		out[word] = m["ItemProcessor"].(object)
 	}
 	return out
 }
@@ -92,25 +109,46 @@ func TestProcessorsAreEqual(t *testing.T) {
 	}
 }
 
-func TestMapsDifferInProcessorConfigOnly(t *testing.T) {
-	want := map[string]object{
-		"Inline":   {"Mode": "INLINE"},
+// The maps over units are inline, bounded by what the planner says, and have the
+// same items; a Distributed Map's child is one of them and nothing else.
+func TestMaps(t *testing.T) {
+	item := object{"tenant.$": "$.tenant", "run.$": "$.run", "unit.$": "$$.Map.Item.Value", "round": 0.0}
+	for word, m := range unitMaps(t) {
+		limit := "$.inner"
+		if word == "Inline" {
+			limit = "$.concurrency"
+		}
+		if m["MaxConcurrencyPath"] != limit || m["MaxConcurrency"] != nil || m["ItemsPath"] != "$.units" || !reflect.DeepEqual(m["ItemSelector"], item) {
+			t.Errorf("the map over units %s: %v at once of %v, each %v", word, m["MaxConcurrencyPath"], m["ItemsPath"], m["ItemSelector"])
+		}
+		if config := m["ItemProcessor"].(object)["ProcessorConfig"]; !reflect.DeepEqual(config, object{"Mode": "INLINE"}) {
+			t.Errorf("the map over units %s runs as %v", word, config)
+		}
+	}
+	batch := object{"tenant.$": "$.tenant", "run.$": "$.run", "inner.$": "$.inner", "units.$": "$$.Map.Item.Value"}
+	for word, config := range map[string]object{
 		"Express":  {"Mode": "DISTRIBUTED", "ExecutionType": "EXPRESS"},
 		"Standard": {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"},
-	}
-	for word, p := range processors(t) {
-		if !reflect.DeepEqual(p["ProcessorConfig"], want[word]) {
-			t.Errorf("Map%s runs as %v, want %v", word, p["ProcessorConfig"], want[word])
-		}
+	} {
 		m := definition(t)["States"].(object)["Map"+word].(object)
-		if m["MaxConcurrencyPath"] != "$.concurrency" || m["MaxConcurrency"] != nil || m["ResultPath"] != nil {
-			t.Errorf("Map%s: concurrency %v, result path %v", word, m["MaxConcurrencyPath"], m["ResultPath"])
+		p := m["ItemProcessor"].(object)
+		if !reflect.DeepEqual(p["ProcessorConfig"], config) {
+			t.Errorf("Map%s runs as %v, want %v", word, p["ProcessorConfig"], config)
 		}
-		if _, ok := m["ResultPath"]; !ok {
-			t.Errorf("Map%s keeps its result", word)
+		if m["MaxConcurrencyPath"] != "$.children" || m["MaxConcurrency"] != nil || m["ItemsPath"] != "$.batches" || !reflect.DeepEqual(m["ItemSelector"], batch) {
+			t.Errorf("Map%s: %v at once of %v, each %v", word, m["MaxConcurrencyPath"], m["ItemsPath"], m["ItemSelector"])
 		}
-		if distributed := word != "Inline"; distributed != (m["ToleratedFailurePercentage"] == 100.0) {
+		if m["ToleratedFailurePercentage"] != 100.0 {
 			t.Errorf("Map%s tolerates %v %% of failures", word, m["ToleratedFailurePercentage"])
+		}
+		if b := unitMaps(t)[word]; p["StartAt"] != "Batch"+word || len(p["States"].(object)) != 1 || b["End"] != true {
+			t.Errorf("a child of Map%s does more than its batch: %v", word, p["States"])
+		}
+	}
+	// What a map gives back would count against what a state may hold.
+	for name, s := range definition(t)["States"].(object) {
+		if keeps, ok := s.(object)["ResultPath"]; strings.HasPrefix(name, "Map") && (!ok || keeps != nil) {
+			t.Errorf("%s keeps its result", name)
 		}
 	}
 	// LocalStack's grammar wants the fraction.
@@ -217,7 +255,8 @@ func fields(v any) []string {
 // of a unit; what cannot be is the sweeper's.
 func TestErrorsLeadToFinish(t *testing.T) {
 	states(t, func(name string, s object) {
-		if s["Type"] != "Task" && s["Type"] != "Map" || name == "Finish" {
+		// What a child's map does not survive its Distributed Map tolerates.
+		if s["Type"] != "Task" && s["Type"] != "Map" || name == "Finish" || strings.HasPrefix(name, "Batch") {
 			return
 		}
 		want := "Finish"
@@ -244,9 +283,13 @@ func TestChoicesAreGuarded(t *testing.T) {
 		}
 		for _, c := range s["Choices"].([]any) {
 			present := map[any]bool{}
-			for _, rule := range c.(object)["And"].([]any) {
-				r := rule.(object)
-				if r["IsPresent"] == true {
+			rules := slices.Clone(c.(object)["And"].([]any))
+			for len(rules) > 0 {
+				r := rules[0].(object)
+				rules = rules[1:]
+				if either, ok := r["Or"].([]any); ok {
+					rules = append(rules, either...)
+				} else if r["IsPresent"] == true {
 					present[r["Variable"]] = true
 				} else if !present[r["Variable"]] {
 					t.Errorf("%s reads %v unguarded", name, r["Variable"])
@@ -254,8 +297,11 @@ func TestChoicesAreGuarded(t *testing.T) {
 			}
 			next := c.(object)["Next"].(string)
 			needs := []string{"$.wait"}
-			if strings.HasPrefix(next, "Map") {
+			switch {
+			case next == "MapInline" || next == "Singles":
 				needs = []string{"$.units", "$.concurrency"}
+			case strings.HasPrefix(next, "Map"):
+				needs = []string{"$.batches", "$.children", "$.inner"}
 			}
 			for _, v := range needs {
 				if !present[v] {
@@ -334,17 +380,54 @@ func TestLoopsEnd(t *testing.T) {
 	}
 }
 
-// An inline map's history: nine events a round are what planner counts with.
-func TestRoundsStayWithinTheHistory(t *testing.T) {
-	events := 0
-	for _, kind := range []string{"Execute", "Again", "Wait"} {
-		events += map[string]int{
-			"Task":   5, // entered, scheduled, started, succeeded, exited
-			"Choice": 2, "Wait": 2,
-		}[processors(t)["Inline"]["States"].(object)[kind+"Inline"].(object)["Type"].(string)]
+// A plan from before there were batches is carried out too, a child for every
+// unit, and Standard ones, which take any unit.
+func TestPlansWithoutBatches(t *testing.T) {
+	s := definition(t)["States"].(object)["Singles"].(object)
+	want := object{"tenant.$": "$.tenant", "run.$": "$.run", "batches.$": "States.ArrayPartition($.units, 1)", "children.$": "$.concurrency", "inner": 1.0}
+	if !reflect.DeepEqual(s["Parameters"], want) || s["Next"] != "MapStandard" {
+		t.Errorf("%v", s)
 	}
-	if events != planner.EventsPerRound {
-		t.Errorf("a round is %d events, planner counts with %d", events, planner.EventsPerRound)
+	for _, c := range definition(t)["States"].(object)["ChooseMap"].(object)["Choices"].([]any) {
+		if c.(object)["Next"] != "Singles" {
+			continue
+		}
+		and := c.(object)["And"].([]any)
+		want := []any{object{"Variable": "$.map", "StringEquals": task.MapExpress}, object{"Variable": "$.map", "StringEquals": task.MapStandard}}
+		if got := and[len(and)-1].(object)["Or"]; !reflect.DeepEqual(got, want) {
+			t.Errorf("Singles is for %v", got)
+		}
+	}
+}
+
+// The history of a map over units: what planner counts with for each round, each
+// unit and each map, for as many states as there are.
+func TestHistory(t *testing.T) {
+	perState := map[string]int{
+		"Task":   5, // entered, scheduled, started, succeeded, exited
+		"Choice": 2, "Wait": 2, "Pass": 2,
+		"Map": 4, // entered, started, succeeded, exited
+	}
+	const iteration, execution = 2, 2 // started, succeeded
+	for word, p := range processors(t) {
+		events := func(kinds ...string) (n int) {
+			for _, kind := range kinds {
+				n += perState[p["States"].(object)[kind+word].(object)["Type"].(string)]
+			}
+			return n
+		}
+		if n := events("Execute", "Again", "Wait"); n != planner.EventsPerRound {
+			t.Errorf("a round of %s is %d events, planner counts with %d", word, n, planner.EventsPerRound)
+		}
+		if n := events("Done") + iteration; n != planner.EventsPerUnit {
+			t.Errorf("a unit of %s is %d events beside its rounds, planner counts with %d", word, n, planner.EventsPerUnit)
+		}
+		if len(p["States"].(object)) != 4 {
+			t.Errorf("%s has other states: %v", word, p["States"])
+		}
+	}
+	if n := perState["Map"] + execution; n != planner.EventsPerMap {
+		t.Errorf("a child is %d events beside its units, planner counts with %d", n, planner.EventsPerMap)
 	}
 }
 

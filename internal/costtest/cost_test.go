@@ -37,15 +37,6 @@ type scenario struct {
 	usage  Usage // of 1,000 device runs
 }
 
-// withoutStarts is the price without what a Distributed Map pays for starting a
-// child. The design's budgets were made without it; see docs/cost.md.
-func (s scenario) withoutStarts() float64 {
-	u := Usage{}
-	u.Add(s.usage, 1)
-	u[ChildStarts] = 0
-	return u.Total()
-}
-
 // TestCost counts what 1,000 device runs use and holds their price to the
 // design's budgets. With DROVER_COST=FILE it writes the table there.
 func TestCost(t *testing.T) {
@@ -102,14 +93,14 @@ func TestCost(t *testing.T) {
 		s.usage.Add(m.process.usage, 1) // one run after another, by the same processes
 		s.usage.Add(m.device.usage, runs)
 		s.usage.Add(idle.usage, math.Ceil(float64(runs*seconds)/60))
-		outside, inside := path(t, s.maps)
-		s.usage[Transitions] += float64(runs*outside + fleetSize*inside)
+		w := path(t, s.maps)
+		s.usage[Transitions] += float64(runs*w.outside + fleetSize*w.unit)
 		s.usage[Traces] += sampled * (fleetSize + runs)
 		scenarios = append(scenarios, s)
 	}
 	for _, s := range scenarios {
-		if s.budget > 0 && s.withoutStarts() > s.budget {
-			t.Errorf("%s, %d s, objects %v: $%.5f without the starts of children, the budget is $%.3f", s.maps, s.seconds, s.object, s.withoutStarts(), s.budget)
+		if s.budget > 0 && s.usage.Total() > s.budget {
+			t.Errorf("%s, %d s, objects %v: $%.5f, the budget is $%.3f", s.maps, s.seconds, s.object, s.usage.Total(), s.budget)
 		}
 	}
 	var text strings.Builder
@@ -172,20 +163,27 @@ func distributed(t *testing.T, s *scenario) {
 		limit = 5 * time.Minute
 	}
 	plan := planner.Plan(planner.Input{Devices: fleetSize, Limits: job.Limits{Timeout: limit, Concurrency: job.DefaultConcurrency}})
-	if string(plan.Map) != s.maps || plan.Units != fleetSize {
+	if string(plan.Map) != s.maps || plan.Units != fleetSize || plan.Batches == 0 {
 		t.Fatalf("%d devices with a limit of %s are mapped %s over %d units", fleetSize, limit, plan.Map, plan.Units)
 	}
-	outside, inside := path(t, s.maps)
-	s.usage[Transitions] += float64(outside)
-	s.usage[ChildStarts] += fleetSize
-	s.usage[Traces] += sampled * (fleetSize + 1)
+	w, children := path(t, s.maps), float64(plan.Batches)
+	s.usage[Transitions] += float64(w.outside)
+	s.usage[ChildStarts] += children
+	s.usage[Traces] += sampled * (children + 1)
 	if s.maps == string(planner.Standard) {
-		s.usage[Transitions] += float64(fleetSize * inside)
+		s.usage[Transitions] += children*float64(w.child) + float64(fleetSize*w.unit)
 		return
 	}
-	s.usage[ExpressRequests] += fleetSize
-	s.usage[ExpressDuration] += fleetSize * (float64(s.seconds) + 0.1) * 64 / 1024
+	// A child lasts as long as the rounds of its largest batch.
+	first, end := plan.Batch(plan.Batches-1, plan.Units)
+	rounds := (end - first + plan.Inner - 1) / plan.Inner
+	s.usage[ExpressRequests] += children
+	s.usage[ExpressDuration] += children * (float64(rounds*s.seconds) + 0.1) * expressMemory / 1024
 }
+
+// expressMemory is what an Express child is taken to use, in MB: 50 for an
+// execution, and its definition with the data of all units at once, by steps of 64.
+const expressMemory = 64
 
 // print writes the table.
 func print(w io.Writer, scenarios []scenario, idle Usage) {
@@ -215,7 +213,6 @@ func print(w io.Writer, scenarios []scenario, idle Usage) {
 		})
 	}
 	row("total", func(s scenario) string { return fmt.Sprintf("%.5f", s.usage.Total()) })
-	row("without starts of children", func(s scenario) string { return fmt.Sprintf("%.5f", s.withoutStarts()) })
 	row("budget", func(s scenario) string {
 		if s.budget == 0 {
 			return "-"

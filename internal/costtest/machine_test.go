@@ -7,9 +7,13 @@ import (
 	"drover/statemachines"
 )
 
-// path counts the states that an execution of the definition enters when nothing
-// goes wrong: outside of its map, and inside for each unit.
-func path(t *testing.T, maps string) (outside, inside int) {
+// way is how many states an execution of the definition enters when nothing goes
+// wrong: itself, outside of its maps; in each child of a Distributed Map, beside
+// its units; and for each unit.
+type way struct{ outside, child, unit int }
+
+// path follows the definition.
+func path(t *testing.T, maps string) (w way) {
 	t.Helper()
 	var machine struct {
 		StartAt string
@@ -18,15 +22,22 @@ func path(t *testing.T, maps string) (outside, inside int) {
 	if err := json.Unmarshal([]byte(statemachines.Run), &machine); err != nil {
 		t.Fatal(err)
 	}
-	outside = follow(t, machine.States, machine.StartAt, maps, func(s state) {
+	units := func(s state) {
 		if s.Type == "Map" {
-			inside = follow(t, s.ItemProcessor.States, s.ItemProcessor.StartAt, maps, func(state) {})
+			w.unit = follow(t, s.ItemProcessor.States, s.ItemProcessor.StartAt, maps, func(state) {})
+		}
+	}
+	w.outside = follow(t, machine.States, machine.StartAt, maps, func(s state) {
+		if s.Type == "Map" && s.ItemProcessor.ProcessorConfig.Mode == "DISTRIBUTED" {
+			w.child = follow(t, s.ItemProcessor.States, s.ItemProcessor.StartAt, maps, units)
+		} else {
+			units(s)
 		}
 	})
-	if inside == 0 {
-		t.Fatalf("the way through a run with the map %q enters no map", maps)
+	if w.unit == 0 {
+		t.Fatalf("the way through a run with the map %q enters no map over units", maps)
 	}
-	return outside, inside
+	return w
 }
 
 type state struct {
@@ -36,8 +47,9 @@ type state struct {
 		And  []struct{ Variable, StringEquals string }
 	}
 	ItemProcessor struct {
-		StartAt string
-		States  map[string]state
+		StartAt         string
+		States          map[string]state
+		ProcessorConfig struct{ Mode string }
 	}
 }
 

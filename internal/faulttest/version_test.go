@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/aws/aws-lambda-go/lambda"
@@ -51,6 +52,17 @@ func TestTwoVersionsInFlight(t *testing.T) {
 	w.must(invoke(t, w.process(false).tasks.Plan, now+`,"added":{"later":true}}`, &again))
 	if len(planned.Units) != devices || len(again.Units) != devices || planned.Map != again.Map || planned.V != task.Version {
 		t.Fatalf("planned %+v, then %+v", planned, again)
+	}
+	// An execution that began before there were batches goes by the units and
+	// their concurrency, whatever else is in the plan.
+	var before struct {
+		Map         string
+		Units       []int
+		Concurrency int
+	}
+	w.must(invoke(t, w.process(false).tasks.Plan, old+`}`, &before))
+	if before.Map != planned.Map || !slices.Equal(before.Units, planned.Units) || before.Concurrency != planned.Concurrency {
+		t.Fatalf("an older definition reads %+v of %+v", before, planned)
 	}
 	for i, unit := range planned.Units {
 		p := w.process(false).tasks

@@ -24,8 +24,8 @@ const (
 const (
 	// MaxInline is how many units an inline map takes: as many as it runs at once.
 	MaxInline = 40
-	// MaxHistory is how many history events an inline map may come to. The
-	// service ends an execution at 25,000.
+	// MaxHistory is how many history events an inline map, in a child too, may
+	// come to. The service ends an execution at 25,000.
 	MaxHistory = 18_000
 	// EventsPerRound is how many history events one call of Execute makes,
 	// with its choice and its wait.
@@ -74,6 +74,7 @@ type Output struct {
 	Units          int
 	DevicesPerUnit int // the last unit may hold fewer
 	Concurrency    int // units at once, at least 1
+	Batching           // of a distributed map; zero for the others
 	Deadline       time.Time
 }
 
@@ -85,7 +86,7 @@ type Output struct {
 // The map is inline for at most MaxInline units whose worst case stays under
 // MaxHistory events; otherwise distributed: Express children when the attempts
 // and waits of a unit, worst case, take less than MaxExpress, Standard children
-// otherwise.
+// otherwise. Children work on batches of units, see Batching.
 //
 // The deadline is
 //
@@ -105,6 +106,9 @@ func Plan(in Input) Output {
 	out.Units = ceil(in.Devices, out.DevicesPerUnit)
 	out.Concurrency = concurrency(in, out.Units)
 	out.Map = chooseMap(in, out)
+	if out.Map != Inline {
+		out.Batching = batch(out.Map, out.Units, out.Concurrency, scale(deviceTime(in.Limits), out.DevicesPerUnit), unitEvents(in, out))
+	}
 	out.Deadline = deadline(in, out)
 	return out
 }
@@ -128,13 +132,18 @@ func concurrency(in Input, units int) int {
 }
 
 func chooseMap(in Input, out Output) Map {
-	if out.Units <= MaxInline && out.Units*out.DevicesPerUnit*rounds(in)*EventsPerRound < MaxHistory {
+	if out.Units <= MaxInline && out.Units*unitEvents(in, out)+EventsPerMap < MaxHistory {
 		return Inline
 	}
 	if scale(deviceTime(in.Limits), out.DevicesPerUnit) < MaxExpress {
 		return Express
 	}
 	return Standard
+}
+
+// unitEvents is how many history events one unit may make.
+func unitEvents(in Input, out Output) int {
+	return out.DevicesPerUnit*rounds(in)*EventsPerRound + EventsPerUnit
 }
 
 // deviceTime is the worst case of one device's attempts and waits.

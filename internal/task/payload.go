@@ -21,7 +21,9 @@ const (
 )
 
 // Planned is the output of Plan. It holds nothing that grows with devices but
-// the unit numbers.
+// the unit numbers, twice at most: well under the 256 KiB that the state machine
+// carries. Executions that began before there were batches read Units and
+// Concurrency, which mean the same with every map.
 type Planned struct {
 	V           int    `json:"v"`
 	Tenant      string `json:"tenant"`
@@ -29,6 +31,12 @@ type Planned struct {
 	Map         string `json:"map"`
 	Units       []int  `json:"units"`       // 0 … n-1
 	Concurrency int    `json:"concurrency"` // at least 1
+
+	// The units of a Distributed Map once more: a child takes a batch, Children
+	// at once and Inner of each one's units at once.
+	Batches  [][]int `json:"batches,omitempty"`
+	Children int     `json:"children,omitempty"`
+	Inner    int     `json:"inner,omitempty"`
 }
 
 // UnitRef is the input of Execute. Round counts the calls for this unit, from 0.

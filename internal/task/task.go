@@ -178,6 +178,11 @@ func (f *Functions) plan(ctx context.Context, in RunRef) (Planned, error) {
 		for i := range p.Units {
 			p.Units[i] = i
 		}
+		p.Children, p.Inner = out.Children, out.Inner
+		for i := range out.Batches {
+			first, end := out.Batch(i, out.Units)
+			p.Batches = append(p.Batches, p.Units[first:end])
+		}
 		return p, nil
 	}
 }

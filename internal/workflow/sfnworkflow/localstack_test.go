@@ -45,7 +45,19 @@ func planned(maps string, units, concurrency int) []answer {
 	for i := range us {
 		us[i] = i
 	}
-	return []answer{{value: task.Planned{V: 1, Tenant: "t", Run: "r", Map: maps, Units: us, Concurrency: concurrency}}}
+	p := task.Planned{V: 1, Tenant: "t", Run: "r", Map: maps, Units: us, Concurrency: concurrency}
+	if maps == task.MapExpress || maps == task.MapStandard {
+		p.Batches, p.Children, p.Inner = [][]int{us}, 1, concurrency
+	}
+	return []answer{{value: p}}
+}
+
+// split divides the units of a plan into batches of so many, children at once and
+// inner of each one's units.
+func split(plan []answer, size, children, inner int) []answer {
+	p := plan[0].value.(task.Planned)
+	p.Batches, p.Children, p.Inner = slices.Collect(slices.Chunk(p.Units, size)), children, inner
+	return []answer{{value: p}}
 }
 
 func executed(times int, again bool) answer {
@@ -82,6 +94,17 @@ func paths() map[string]path {
 		// Each unit waits a second between two rounds, and keeps its place
 		// meanwhile. Every call but the last six is answered with again.
 		ps[kind+"Bounded"] = path{plan: planned(maps, 6, 2), execute: []answer{executed(6, true), executed(6, false)}, finish: settled, want: way}
+		if kind != "Inline" {
+			before := planned(maps, 3, 3)[0].value.(task.Planned)
+			before.Batches, before.Children, before.Inner = nil, 0, 0
+			ps[kind+"Unbatched"] = path{plan: []answer{{value: before}}, execute: []answer{executed(3, false)}, finish: settled,
+				want: "Plan ChooseMap Singles MapStandard Finish"}
+			ps[kind+"ChildrenBounded"] = path{plan: split(planned(maps, 6, 2), 1, 2, 1), execute: []answer{executed(6, true), executed(6, false)}, finish: settled, want: way}
+			// Three batches of four, two of them at once, two of each at once: of
+			// twelve waits of a second four at once, where either bound alone has six.
+			ps[kind+"BothBounded"] = path{plan: split(planned(maps, 12, 4), 4, 2, 2), execute: []answer{executed(12, true), executed(12, false)}, finish: settled,
+				want: way}
+		}
 		ps[kind+"Stopped"] = path{plan: planned(maps, 2, 2), execute: []answer{executed(1000, true)}, finish: settled}
 	}
 	return ps
@@ -238,9 +261,9 @@ func ways(events []sfntypes.HistoryEvent) (own string, units []string) {
 	return strings.Join(entered[0], " "), units
 }
 
-// bounded checks that a map of six units in which six waits of a second are
-// spent was gone through two at a time: exactly where the history has the
-// iterations, else by the least time that it takes, which is 1 s unbounded.
+// bounded checks that a map was gone through as many at a time as it may be:
+// exactly where the history has the iterations, else by the least time that it
+// takes. There are waits of a second for three seconds, and for less without bounds.
 func bounded(t *testing.T, events []sfntypes.HistoryEvent) {
 	t.Helper()
 	open, peak := 0, 0
@@ -261,7 +284,7 @@ func bounded(t *testing.T, events []sfntypes.HistoryEvent) {
 	switch {
 	case !began.IsZero():
 		if took := ended.Sub(began); took < 2900*time.Millisecond {
-			t.Errorf("the map took %v, want at least the 3 s of six waits, two at a time", took)
+			t.Errorf("the map took %v, want at least 3 s of waits that follow each other", took)
 		}
 	case peak != 2:
 		t.Errorf("%d iterations at once, want 2", peak)

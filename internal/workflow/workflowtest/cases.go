@@ -69,6 +69,10 @@ func cases() []testCase {
 			cs = append(cs, scripted(fmt.Sprintf("%d units %s", units, maps),
 				func() *script { return &script{units: units, maps: maps} }, w))
 		}
+		if maps != task.MapInline {
+			cs = append(cs, scripted("12 units "+maps+", as planned before there were batches",
+				func() *script { return &script{units: 12, maps: maps, unbatched: true} }, once))
+		}
 		cs = append(cs, inMap(maps)...)
 	}
 	return append(append(cs, aroundMap()...), stops()...)

@@ -113,9 +113,17 @@ func (s *suite) plan(_ context.Context, ref task.RunRef) (task.Planned, error) {
 	for i := range units {
 		units[i] = i
 	}
-	return task.Planned{V: task.Version, Tenant: ref.Tenant, Run: ref.Run,
-		Map: x.maps, Units: units, Concurrency: x.concurrency}, nil
+	p := task.Planned{V: task.Version, Tenant: ref.Tenant, Run: ref.Run, Map: x.maps, Units: units, Concurrency: x.concurrency}
+	if !x.unbatched && (x.maps == task.MapExpress || x.maps == task.MapStandard) {
+		p.Batches = slices.Collect(slices.Chunk(units, batch))
+		p.Inner = min(2, x.concurrency)
+		p.Children = x.concurrency / p.Inner
+	}
+	return p, nil
 }
+
+// batch is how many units a child of a Distributed Map is given.
+const batch = 5
 
 func (s *suite) execute(_ context.Context, ref task.UnitRef) (task.Executed, error) {
 	x, err := s.script(ref.Tenant, ref.Run)
@@ -165,6 +173,7 @@ type script struct {
 	units       int
 	maps        string
 	concurrency int
+	unbatched   bool // as plans were before there were batches
 	// The n-th call (of that unit and round), from 0. A nil function answers
 	// with success at once.
 	onPlan    func(n int) error
