@@ -38,12 +38,13 @@ type DeviceInput struct {
 }
 
 // PoolInput asks to create or update a pool. Devices are the static members;
-// giving any to a pool with Match is refused.
+// giving any to a pool with Match or Query is refused.
 type PoolInput struct {
 	Name        string                     `json:"name"`
 	NewName     *string                    `json:"new_name,omitempty"`
 	Description *string                    `json:"description,omitempty"`
 	Match       *[]job.Criterion           `json:"match,omitempty"`
+	Query       *string                    `json:"query,omitempty"` // "": none
 	Devices     *[]string                  `json:"devices,omitempty"`
 	Extra       map[string]json.RawMessage `json:"extra,omitempty"`
 }
@@ -77,6 +78,8 @@ type ServiceInput struct {
 	RetryWait    *time.Duration             `json:"retry_wait,omitempty"`
 	OnUnknown    *string                    `json:"on_unknown,omitempty"`
 	OutputLimit  *int64                     `json:"output_limit,omitempty"`
+	RunTimeout   *time.Duration             `json:"run_timeout,omitempty"` // 0: none
+	StopAfter    *job.StopAfter             `json:"stop_after,omitempty"`  // the zero value: never
 	BecomeUser   *string                    `json:"become_user,omitempty"`
 	BecomeMethod *string                    `json:"become_method,omitempty"`
 	Payload      *json.RawMessage           `json:"payload,omitempty"`    // a JSON object

@@ -1,13 +1,17 @@
 package inventory
 
 import (
+	"errors"
+	"fmt"
 	"iter"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"drover/internal/job"
+	"drover/internal/search"
 )
 
 const labelPrefix = "labels."
@@ -115,32 +119,55 @@ func Matches(d job.Device, c job.Criterion) bool {
 // CompiledPool tells a pool's members.
 type CompiledPool struct {
 	id      int64
-	matcher *Matcher // nil: static
+	dynamic bool
+	matcher *Matcher      // nil: the criteria do not matter
+	query   *search.Query // nil: the query does not matter
 }
 
-// CompilePool prepares a pool for many devices.
-func CompilePool(p job.Pool) (CompiledPool, error) {
-	c := CompiledPool{id: p.ID}
-	if !p.Dynamic() {
-		return c, nil
-	}
+// CompilePool prepares a pool for many devices. now is what the dates of a query
+// are relative to.
+func CompilePool(p job.Pool, now time.Time) (CompiledPool, error) {
+	c := CompiledPool{id: p.ID, dynamic: p.Dynamic()}
 	var err error
-	c.matcher, err = CompileCriteria("match", p.Match)
-	return c, err
+	if len(p.Match) > 0 {
+		if c.matcher, err = CompileCriteria("match", p.Match); err != nil {
+			return CompiledPool{}, err
+		}
+	}
+	if p.Query != "" {
+		if c.query, err = compilePoolQuery(p.Query, now); err != nil {
+			return CompiledPool{}, err
+		}
+	}
+	return c, nil
 }
 
-// Contains reports whether the device is a member: it meets all criteria of a
-// dynamic pool, or names a static one.
-func (c CompiledPool) Contains(d job.Device) bool {
-	if c.matcher != nil {
-		return c.matcher.Matches(d)
+// compilePoolQuery reads the query of a pool. It may not ask about pools, since
+// those would have to be known first; nor is there anybody who asks.
+func compilePoolQuery(query string, now time.Time) (*search.Query, error) {
+	if err := validText("query", query, MaxPoolQuery); err != nil {
+		return nil, err
 	}
-	return slices.Contains(d.PoolIDs, c.id)
+	q, err := search.Compile(query, ownFields, search.Strict, search.Env{Now: now})
+	var why *search.Error
+	if errors.As(err, &why) {
+		return nil, &job.Error{Code: job.Invalid, Field: "query", Message: fmt.Sprintf("%s (at byte %d)", why.Message, why.At)}
+	}
+	return q, err
+}
+
+// Contains reports whether the device is a member: it meets all criteria and the
+// query of a dynamic pool, or names a static one.
+func (c CompiledPool) Contains(d job.Device) bool {
+	if !c.dynamic {
+		return slices.Contains(d.PoolIDs, c.id)
+	}
+	return (c.matcher == nil || c.matcher.Matches(d)) && (c.query == nil || c.query.Match(Candidate{Device: d}))
 }
 
 // Members returns the members of a pool among devices, in their order.
-func Members(p job.Pool, devices iter.Seq[job.Device]) ([]job.Device, error) {
-	c, err := CompilePool(p)
+func Members(p job.Pool, devices iter.Seq[job.Device], now time.Time) ([]job.Device, error) {
+	c, err := CompilePool(p, now)
 	if err != nil {
 		return nil, err
 	}

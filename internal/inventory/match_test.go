@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
@@ -58,6 +59,8 @@ func TestMatcher_NoCriteriaMatchNothing(t *testing.T) {
 	}
 }
 
+var now = time.Date(2026, 3, 10, 14, 30, 0, 0, time.UTC)
+
 func TestMembers(t *testing.T) {
 	devices := []job.Device{
 		{Meta: job.Meta{ID: 1, Name: "a"}, PoolIDs: []int64{5}, Model: "X"},
@@ -66,7 +69,7 @@ func TestMembers(t *testing.T) {
 	}
 	names := func(p job.Pool) []string {
 		t.Helper()
-		members, err := inventory.Members(p, slices.Values(devices))
+		members, err := inventory.Members(p, slices.Values(devices), now)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -85,8 +88,17 @@ func TestMembers(t *testing.T) {
 	if d := cmp.Diff([]string{"b"}, names(dynamic)); d != "" {
 		t.Error(d)
 	}
+	asked := static
+	asked.Query = "model = X"
+	if d := cmp.Diff([]string{"a", "b"}, names(asked)); d != "" {
+		t.Error(d)
+	}
+	asked.Match = dynamic.Match[1:]
+	if d := cmp.Diff([]string{"b"}, names(asked)); d != "" {
+		t.Error(d)
+	}
 	dynamic.Match[0].Op = "like"
-	if _, err := inventory.Members(dynamic, slices.Values(devices)); job.CodeOf(err) != job.Invalid {
+	if _, err := inventory.Members(dynamic, slices.Values(devices), now); job.CodeOf(err) != job.Invalid {
 		t.Errorf("a pool that cannot be compiled has members: %v", err)
 	}
 }

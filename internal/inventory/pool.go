@@ -2,6 +2,7 @@ package inventory
 
 import (
 	"slices"
+	"time"
 
 	"drover/internal/job"
 )
@@ -22,7 +23,7 @@ func (in PoolInput) Apply(base job.Pool, create bool, refs Refs) (job.Pool, erro
 	}
 	err = firstError(
 		func() error { return setDescription(in.Description, &p.Description) },
-		func() error { return in.setMatch(&p) },
+		func() error { return in.setRule(&p) },
 		func() error { _, _, err := in.MemberIDs(refs); return err },
 		func() error { return setExtra(in.Extra, &p.Extra) },
 	)
@@ -32,7 +33,7 @@ func (in PoolInput) Apply(base job.Pool, create bool, refs Refs) (job.Pool, erro
 	return p, nil
 }
 
-func (in PoolInput) setMatch(p *job.Pool) error {
+func (in PoolInput) setRule(p *job.Pool) error {
 	if in.Match != nil {
 		if _, err := CompileCriteria("match", *in.Match); err != nil {
 			return err
@@ -42,8 +43,16 @@ func (in PoolInput) setMatch(p *job.Pool) error {
 			p.Match = slices.Clone(*in.Match)
 		}
 	}
+	if in.Query != nil {
+		if *in.Query != "" {
+			if _, err := compilePoolQuery(*in.Query, time.Time{}); err != nil {
+				return err
+			}
+		}
+		p.Query = *in.Query
+	}
 	if p.Dynamic() && in.Devices != nil && len(*in.Devices) > 0 {
-		return job.FieldErrorf("devices", "the pool has criteria, which decide its members; it cannot be given devices as well")
+		return job.FieldErrorf("devices", "the pool has criteria or a query, which decide its members; it cannot be given devices as well")
 	}
 	return nil
 }

@@ -26,6 +26,7 @@ const (
 	MaxLabelKey    = 63
 	MaxCriteria    = 50 // per pool
 	MaxPattern     = 1 << 10
+	MaxPoolQuery   = 4 << 10
 )
 
 // Ranges of the limits of a service.
@@ -35,6 +36,7 @@ const (
 	MaxRetries     = 100
 	MaxRetryWait   = 24 * time.Hour
 	MaxOutputLimit = 16 << 20
+	MaxRunTimeout  = 7 * 24 * time.Hour
 )
 
 // DefaultPort is a device's port when none is given.

@@ -2,6 +2,7 @@ package inventory
 
 import (
 	"encoding/json"
+	"strconv"
 	"strings"
 	"time"
 
@@ -97,7 +98,64 @@ func (in ServiceInput) setLimits(l *job.Limits) error {
 		func() error { return inRange("retry_count", in.RetryCount, 0, MaxRetries, &l.Retries.Count) },
 		func() error { return setDuration("retry_wait", in.RetryWait, 0, MaxRetryWait, &l.Retries.Wait) },
 		func() error { return inRange("output_limit", in.OutputLimit, 0, MaxOutputLimit, &l.OutputLimit) },
+		func() error { return setDuration("run_timeout", in.RunTimeout, 0, MaxRunTimeout, &l.RunTimeout) },
+		func() error { return setStopAfter(in.StopAfter, &l.StopAfter) },
 	)
+}
+
+func setStopAfter(in *job.StopAfter, to *job.StopAfter) error {
+	if in == nil {
+		return nil
+	}
+	if err := ValidStopAfter("stop_after", *in); err != nil {
+		return err
+	}
+	*to = *in
+	return nil
+}
+
+// ValidStopAfter checks when a run is to end early. The error blames field.
+func ValidStopAfter(field string, s job.StopAfter) error {
+	switch {
+	case s.Count != 0 && s.Percent != 0:
+		return job.FieldErrorf(field, "is either a number of devices or a percentage")
+	case s.Count < 0 || s.Count > job.MaxTargets:
+		return job.FieldErrorf(field, "%d is not between 0 and %d", s.Count, job.MaxTargets)
+	case s.Percent < 0 || s.Percent > 100:
+		return job.FieldErrorf(field, "%d%% is not between 0%% and 100%%", s.Percent)
+	}
+	return nil
+}
+
+// ParseStopAfter reads a number of devices ("3") or a percentage ("10%"); "" and
+// "0" mean that a run never stops early. The error blames field.
+func ParseStopAfter(field, s string) (job.StopAfter, error) {
+	var stop job.StopAfter
+	if s == "" {
+		return stop, nil
+	}
+	digits, percent := strings.CutSuffix(s, "%")
+	n, err := strconv.Atoi(digits)
+	if err != nil || strings.ContainsAny(digits, "+-") {
+		return stop, job.FieldErrorf(field, "%.60q is neither a number of devices, such as 3, nor a percentage, such as 10%%", s)
+	}
+	if percent {
+		stop.Percent = n
+	} else {
+		stop.Count = n
+	}
+	return stop, ValidStopAfter(field, stop)
+}
+
+// StopAfterText is what ParseStopAfter reads; "" stands for never.
+func StopAfterText(s job.StopAfter) string {
+	switch {
+	case s.Percent > 0:
+		return strconv.Itoa(s.Percent) + "%"
+	case s.Count > 0:
+		return strconv.Itoa(s.Count)
+	}
+	return ""
 }
 
 func setDuration(field string, in *time.Duration, least, most time.Duration, to *time.Duration) error {
