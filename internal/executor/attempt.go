@@ -20,12 +20,14 @@ const (
 	stopTime                 // the invocation's time is over
 	stopShutdown             // the process stops
 	stopLost                 // somebody else holds the claim
+	stopForce                // the run was canceled, and nobody waits
 )
 
 var (
 	errCanceled  = errors.New("the run was canceled")
 	errDeadline  = errors.New("the run's deadline passed")
 	errClaimLost = errors.New("the claim was lost")
+	errForced    = errors.New("the run was canceled without waiting")
 )
 
 // again is whether a further attempt may follow an outcome.
@@ -70,12 +72,19 @@ func (d *deviceCall) attempt(ctx context.Context) outcome {
 	if sent && err == nil && (!exit.Killed || exit.TimedOut) {
 		// It ended by itself or by its own limit: whatever was asked
 		// meanwhile came too late.
+	} else if errors.Is(err, errForced) {
+		why = stopForce
 	} else if actx.Err() != nil {
 		why = d.why(ctx, context.Cause(actx))
 	}
 	o := classify(exit, sent, err, why)
 	o.message = d.message(o.message)
-	o.output = d.output(exit)
+	if why == stopForce {
+		o.output = w.shown()
+	} else {
+		o.output = d.output(exit)
+		o.output.Marks = w.marks.last(o.output, d.Clock())
+	}
 	return o
 }
 
@@ -89,14 +98,7 @@ func (d *deviceCall) run(ctx context.Context, w *watch) (exit device.Exit, sent 
 		return exit, false, err
 	}
 	defer func() { _ = s.Close() }()
-	exit, err = s.Run(ctx, device.Command{
-		Script:         d.script,
-		Become:         d.w.Become,
-		BecomePassword: d.w.BecomePassword,
-		Timeout:        d.w.Limits.Timeout,
-		OutputLimit:    d.w.Limits.OutputLimit,
-		Follow:         w.follow,
-	})
+	exit, err = d.follow(ctx, s, w)
 	if err == nil {
 		return exit, true, nil
 	}
@@ -104,11 +106,63 @@ func (d *deviceCall) run(ctx context.Context, w *watch) (exit device.Exit, sent 
 	return exit, !errors.As(err, &e) || e.Sent, err
 }
 
+// follow runs the command over a session. Whoever cancels by force does not wait
+// for it: the session is closed under it, and the error is errForced.
+func (d *deviceCall) follow(ctx context.Context, s device.Session, w *watch) (device.Exit, error) {
+	type end struct {
+		exit device.Exit
+		err  error
+	}
+	if err := ctx.Err(); err != nil {
+		return device.Exit{Status: -1}, &device.Error{Phase: device.PhaseStart, Reason: job.ReasonCanceled, Msg: "stopped before the command was sent", Err: err}
+	}
+	ended := make(chan end, 1)
+	go func() {
+		exit, err := s.Run(ctx, device.Command{
+			Script:         d.script,
+			Become:         d.w.Become,
+			BecomePassword: d.w.BecomePassword,
+			Timeout:        d.w.Limits.Timeout,
+			OutputLimit:    d.w.Limits.OutputLimit,
+			Follow:         w.follow,
+		})
+		ended <- end{exit, err}
+	}()
+	select {
+	case e := <-ended:
+		return e.exit, e.err
+	case <-ctx.Done():
+	}
+	if d.force(ctx) {
+		return device.Exit{Status: -1}, errForced
+	}
+	select {
+	case e := <-ended:
+		return e.exit, e.err
+	case <-w.forced:
+		return device.Exit{Status: -1}, errForced
+	}
+}
+
+// force reports whether ctx ended because of a cancel that waits for nobody.
+func (d *deviceCall) force(ctx context.Context) bool {
+	switch cause := context.Cause(ctx); {
+	case errors.Is(cause, errForced):
+		return true
+	case errors.Is(cause, errCanceled), errors.Is(cause, errDeadline), errors.Is(cause, errClaimLost), errors.Is(cause, context.DeadlineExceeded):
+		return false
+	}
+	c, cancel := d.recording(ctx)
+	defer cancel()
+	control, err := d.Ledger.Control(c)
+	return err == nil && control.Canceled && control.Force
+}
+
 // why tells from the cause of an ended context who ended it. A context that
 // ended from above says "stop", not why: the run knows.
 func (d *deviceCall) why(ctx context.Context, cause error) stop {
 	switch {
-	case errors.Is(cause, errCanceled):
+	case errors.Is(cause, errCanceled), errors.Is(cause, errForced):
 		return stopCancel
 	case errors.Is(cause, errDeadline):
 		return stopDeadline
@@ -140,6 +194,8 @@ func classify(exit device.Exit, sent bool, err error, why stop) outcome {
 		o.exit = &status
 	}
 	switch {
+	case why == stopForce:
+		o.status, o.reason, o.message = job.ResultCanceled, job.ReasonStopUnsure, job.MessageAborted
 	case why != stopNone && why != stopLost:
 		stopped(&o, err == nil && exit.KillConfirmed)
 	case err != nil && !sent:

@@ -17,6 +17,7 @@ type deviceCall struct {
 	script string
 	r      job.Result
 	mine   bool       // r is this call's claim
+	told   bool       // it was counted as failed
 	last   job.Result // what the last attempt of this call came to
 }
 
@@ -109,6 +110,7 @@ func (d *deviceCall) refused(now time.Time) job.Result {
 // end writes a last state. When somebody else was faster the device is looked at
 // again.
 func (d *deviceCall) end(ctx context.Context, r job.Result) (time.Duration, bool, error) {
+	d.tell(ctx, r)
 	_, err := d.Ledger.Write(ctx, r)
 	if job.CodeOf(err) == job.Conflict {
 		return 0, true, d.reload(ctx)
@@ -325,6 +327,7 @@ func (d *deviceCall) record(ctx context.Context, r job.Result, took time.Duratio
 	if r.Status.Terminal() || r.Status == job.ResultPending {
 		r.Claim = nil
 	}
+	d.tell(ctx, r)
 	_, err := d.write(ctx, r)
 	if job.CodeOf(err) == job.Conflict {
 		// Perhaps with a write of our own of which we know only that it
@@ -343,6 +346,35 @@ func (d *deviceCall) record(ctx context.Context, r job.Result, took time.Duratio
 		d.logResult(ctx, r, took)
 	}
 	return nil
+}
+
+// tell counts a device that will not be tried again and did not succeed. That
+// comes before its result is recorded: an executor that dies in between has
+// counted one too many rather than one too few.
+func (d *deviceCall) tell(ctx context.Context, r job.Result) {
+	if d.told || d.w.Limits.StopAfter == (job.StopAfter{}) {
+		return
+	}
+	switch r.Status {
+	case job.ResultFailed, job.ResultUnreachable, job.ResultTimedOut, job.ResultUnknown:
+	default:
+		return
+	}
+	d.told = true
+	for try := 1; ; try++ {
+		c, cancel := d.recording(ctx)
+		stopped, err := d.Ledger.Failed(c)
+		cancel()
+		if err == nil {
+			d.Control.Stopped = d.Control.Stopped || stopped
+			return
+		}
+		d.Log.WarnContext(ctx, "failed device not counted", "device", d.w.Device, "err", err)
+		if try == 3 {
+			return
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
 }
 
 func (d *deviceCall) dropped(ctx context.Context, err error) error {

@@ -33,11 +33,16 @@ type Ledger interface {
 	Write(ctx context.Context, r job.Result) (rev string, err error)
 	// Gone reports that the owner of a claim is known to have ended.
 	Gone(owner string) bool
+	// Failed counts a device that did not succeed, where the job stops after
+	// some, and reports whether that stopped the run: it is stopped then.
+	Failed(ctx context.Context) (stopped bool, err error)
 }
 
 // Control is what has been decided about a run.
 type Control struct {
 	Canceled bool      // a cancel was asked, or the run is over
+	Force    bool      // and nobody waits for devices
+	Stopped  bool      // too many devices failed: none is begun, those that run go on
 	Deadline time.Time // nothing starts after it; zero: none
 	Read     time.Time // when this was read
 }
@@ -178,7 +183,7 @@ type call struct {
 }
 
 func (c *call) closed() bool {
-	return c.Control.Canceled || c.Control.overdue(c.Clock())
+	return c.Control.Canceled || c.Control.Stopped || c.Control.overdue(c.Clock())
 }
 
 // look reads Control again unless it was read a moment ago, and reports whether

@@ -21,6 +21,8 @@ type memory struct {
 	writes  []job.Result
 	reads   int // of control
 	before  func(r job.Result) error
+
+	failures, stopAfter int
 }
 
 func newMemory() *memory { return &memory{rows: map[int]job.Result{}, gone: map[string]bool{}} }
@@ -32,6 +34,21 @@ func (m *memory) Control(context.Context) (Control, error) {
 	c := m.control
 	c.Read = time.Now()
 	return c, nil
+}
+
+func (m *memory) Failed(context.Context) (bool, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.failures++
+	m.control.Stopped = m.control.Stopped || m.failures == m.stopAfter
+	return m.control.Stopped, nil
+}
+
+// looks is how often somebody asked what has been decided.
+func (m *memory) looks() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.reads
 }
 
 func (m *memory) cancel() {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"drover/internal/job"
 )
@@ -17,16 +18,20 @@ type watch struct {
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 
-	mu    sync.Mutex // held while ticking
-	timer *time.Timer
-	ended bool
-	row   job.Result // the claim as stored
+	forced chan struct{} // closed when nobody waits any more
+
+	mu       sync.Mutex // held while ticking
+	timer    *time.Timer
+	stopping bool // the command was told to stop
+	ended    bool
+	row      job.Result // the claim as stored
+	marks    marks
 
 	streams [2]follower
 }
 
 func (d *deviceCall) watch(ctx context.Context, cancel context.CancelCauseFunc) *watch {
-	w := &watch{d: d, ctx: ctx, cancel: cancel, row: d.r}
+	w := &watch{d: d, ctx: ctx, cancel: cancel, row: d.r, forced: make(chan struct{})}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.timer = time.AfterFunc(w.next(d.Control), w.tick)
@@ -54,11 +59,19 @@ func (w *watch) tick() {
 	switch {
 	case err != nil:
 		w.d.Log.WarnContext(ctx, "run not read; the command goes on", "device", w.d.w.Device, "err", err)
+	case control.Canceled && control.Force:
+		w.cancel(errForced)
+		close(w.forced)
+		return
 	case control.Canceled:
 		w.cancel(errCanceled)
-		return
+		w.stopping = true
 	case control.overdue(w.d.Clock()):
 		w.cancel(errDeadline)
+		w.stopping = true
+	}
+	if w.stopping {
+		w.timer.Reset(w.d.Every) // somebody may lose patience while it is being killed
 		return
 	}
 	if !w.flush(ctx) {
@@ -72,16 +85,12 @@ func (w *watch) tick() {
 // claim is somebody else's. A row that changed although it is still ours was
 // changed by a write of this watch whose answer got lost.
 func (w *watch) flush(ctx context.Context) bool {
-	var o job.Output
-	out, err := &w.streams[0], &w.streams[1]
-	changed := false
-	o.Stdout, o.StdoutBytes, o.StdoutCut = out.text(w.d.w.Redact, &changed)
-	o.Stderr, o.StderrBytes, o.StderrCut = err.text(w.d.w.Redact, &changed)
+	o, changed := w.text()
 	if !changed {
 		return true
 	}
 	r := w.row
-	r.Output = inline(o)
+	r.Output = o
 	rev, e := w.d.Ledger.Write(ctx, r)
 	if job.CodeOf(e) == job.Conflict {
 		var mine bool
@@ -111,6 +120,29 @@ func (w *watch) stored(ctx context.Context) (rev string, mine bool, err error) {
 	return r.Rev, mine, err
 }
 
+// text is the end of what has come so far, as much as a result's row holds, with
+// a mark of this moment if there is something new.
+func (w *watch) text() (o job.Output, changed bool) {
+	out, err := &w.streams[0], &w.streams[1]
+	var ends [2]int
+	o.Stdout, o.StdoutBytes, o.StdoutCut, ends[0] = out.text(w.d.w.Redact, &changed)
+	o.Stderr, o.StderrBytes, o.StderrCut, ends[1] = err.text(w.d.w.Redact, &changed)
+	o = inline(o)
+	if changed {
+		w.marks.add(w.d.Clock(), ends)
+	}
+	o.Marks = w.marks.since(ends[0]-len(o.Stdout), ends[1]-len(o.Stderr))
+	return o, changed
+}
+
+// shown is what has come so far of a command that nobody waits for.
+func (w *watch) shown() job.Output {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	o, _ := w.text()
+	return o
+}
+
 // inline keeps the end of each stream, as much as a result's row holds.
 func inline(o job.Output) job.Output {
 	for {
@@ -126,7 +158,15 @@ func tail(s string, cut bool) (string, bool) {
 	if len(s) < 1024 {
 		return s, cut
 	}
-	return valid([]byte(s[len(s)/2:])), true
+	return s[runeAfter(s, len(s)/2):], true
+}
+
+// runeAfter is where the next character begins, from position i on.
+func runeAfter[T string | []byte](s T, i int) int {
+	for i < len(s) && !utf8.RuneStart(s[i]) {
+		i++
+	}
+	return i
 }
 
 // end stops the watch, waits for a tick under way, and returns the revision of
@@ -153,12 +193,15 @@ const followBytes = 32 << 10
 // off until it is needed; what is dropped has been redacted first, so that no
 // part of a secret is left at the beginning.
 type follower struct {
-	mu    sync.Mutex
-	raw   []byte // as it came, not redacted yet
-	done  []byte // redacted
-	cut   bool   // the beginning of done was dropped
-	bytes int64
-	shown int64 // bytes at the last text
+	mu     sync.Mutex
+	raw    []byte // as it came, not redacted yet
+	clear  []byte // of the last redaction, for its memory
+	held   []byte // redacted: the beginning of a character
+	broken bool   // the last that came of it was no text
+	done   []byte // redacted, and text
+	start  int    // how much text lies before done
+	bytes  int64
+	shown  int64 // bytes at the last text
 }
 
 func (f *follower) add(r *Redactor, p []byte) {
@@ -173,21 +216,48 @@ func (f *follower) add(r *Redactor, p []byte) {
 
 func (f *follower) redact(r *Redactor) {
 	var used int
-	f.done, used = r.Next(f.done, f.raw)
+	f.clear, used = r.Next(append(f.clear[:0], f.held...), f.raw)
 	f.raw = append(f.raw[:0], f.raw[used:]...)
+	whole := wholeRunes(f.clear)
+	f.held = append(f.held[:0], f.clear[len(whole):]...)
+	f.take(whole)
 	if over := len(f.done) - followBytes; over > 0 {
+		over = runeAfter(f.done, over)
 		f.done = append(f.done[:0], f.done[over:]...)
-		f.cut = true
+		f.start += over
 	}
 }
 
-// text returns what can be shown now and sets changed if that is more than
-// before. A beginning of a secret at the end is held back.
-func (f *follower) text(r *Redactor, changed *bool) (string, int64, bool) {
+// take makes text of what came, as valid does of a whole output: every run of
+// bytes that is none is one replacement character, however it was cut.
+func (f *follower) take(p []byte) {
+	if utf8.Valid(p) {
+		f.done = append(f.done, p...)
+		f.broken = f.broken && len(p) == 0
+		return
+	}
+	for len(p) > 0 {
+		r, n := utf8.DecodeRune(p)
+		bad := r == utf8.RuneError && n == 1
+		switch {
+		case !bad:
+			f.done = append(f.done, p[:n]...)
+		case !f.broken:
+			f.done = utf8.AppendRune(f.done, utf8.RuneError)
+		}
+		f.broken = bad
+		p = p[n:]
+	}
+}
+
+// text returns what can be shown now, how much came, whether the beginning is
+// missing, and how long all of the text is; it sets changed if that is more than
+// before. A beginning of a secret or of a character at the end is held back.
+func (f *follower) text(r *Redactor, changed *bool) (text string, bytes int64, cut bool, end int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	*changed = *changed || f.bytes != f.shown
 	f.shown = f.bytes
 	f.redact(r)
-	return valid(wholeRunes(f.done)), f.bytes, f.cut
+	return string(f.done), f.bytes, f.start > 0, f.start + len(f.done)
 }
