@@ -113,9 +113,6 @@ func (d *deviceCall) follow(ctx context.Context, s device.Session, w *watch) (de
 		exit device.Exit
 		err  error
 	}
-	if err := ctx.Err(); err != nil {
-		return device.Exit{Status: -1}, &device.Error{Phase: device.PhaseStart, Reason: job.ReasonCanceled, Msg: "stopped before the command was sent", Err: err}
-	}
 	ended := make(chan end, 1)
 	go func() {
 		exit, err := s.Run(ctx, device.Command{

@@ -55,20 +55,6 @@ func TestExecute_ForcedCancel(t *testing.T) {
 		execute(t, Config{Dialer: s, Every: tick}, u)
 		check(t, m, job.ResultCanceled, job.ReasonStopUnsure)
 	})
-	t.Run("by the context", func(t *testing.T) {
-		m, s := newMemory(), &script{steps: []step{stubborn(nil)}}
-		ctx, cancel := context.WithCancel(t.Context())
-		u := unit(m, 2, limits(3, 0))
-		m.before = func(r job.Result) error {
-			if r.Status == job.ResultRunning {
-				m.control.Canceled, m.control.Force = true, true
-				cancel()
-			}
-			return nil
-		}
-		_, _ = New(Config{Dialer: s}).Execute(ctx, u)
-		check(t, m, job.ResultCanceled, job.ReasonNeverStarted)
-	})
 	t.Run("by the context, while it runs", func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		m := newMemory()
