@@ -29,7 +29,8 @@ var rules = []rule{
 	{"blob", with("job"), "a port"},
 	{"event", with("job"), "a port"},
 	{"search", with("job"), "pure: a language over whatever a schema describes"},
-	{"erb", with("job"), "pure but for its evaluator"},
+	{"erb", with("job", "erb/ruby"), "pure: what a template says, and what it may reach"},
+	{"erb/ruby", nil, "a language, without a word of what it is used for"},
 	{"schedule", with("job"), "a port, and what computes times"},
 	{"schedule/localschedule", with("job", "schedule", "store"), "a driver knows its port; it keeps its alarms in the store"},
 	{"schedule/ebschedule", with("job", "schedule"), "a driver knows its port"},
@@ -137,8 +138,9 @@ var outsideRules = []outside{
 // vendorWords may stand only in their vendor's packages, in the wiring that
 // names them, and in the route table.
 var vendorWords = map[string][]string{
-	"enms":    {"api/enms", "/functions/enms", "standalone", "api", "/infra", "/cmd/drover"},
-	"foreman": {"api/foreman", "/functions/foreman", "standalone", "api", "/infra", "/cmd/drover"},
+	"enms": {"api/enms", "/functions/enms", "standalone", "api", "/infra", "/cmd/drover"},
+	// In erb it stands in the names of macros: they are words of the templates' language.
+	"foreman": {"api/foreman", "/functions/foreman", "standalone", "api", "/infra", "/cmd/drover", "erb"},
 }
 
 // forbiddenNames are no names for packages: they say nothing about what is in

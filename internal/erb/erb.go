@@ -1,13 +1,15 @@
 // Package erb renders templates written in a subset of ERB: text with
 // <%= value %> and <% statement %> tags, whose code is a small part of Ruby,
-// parsed here and walked as a tree. Nothing is ever evaluated as Ruby. What is
-// outside the subset is refused by Check, with its line.
+// parsed and walked as a tree by package ruby. Nothing is ever evaluated as Ruby.
+// What is outside the subset is refused by Check, with its line.
 package erb
 
 import (
 	"context"
+	"errors"
 	"time"
 
+	"drover/internal/erb/ruby"
 	"drover/internal/job"
 )
 
@@ -24,9 +26,11 @@ type Env struct {
 	Template string            // its name
 	User     string            // login of who started the run
 	Server   Server
-	Now      time.Time
+	Now      time.Time // zero: the time of the rendering
+	Preview  bool      // the text is shown, not run
 	// Lookup returns another template by name, for snippet and
-	// render_template; NotFound when there is none. nil: there are none.
+	// render_template; NotFound when there is none. It is called once for each
+	// name. nil: there are none.
 	Lookup func(ctx context.Context, name string) (Included, error)
 }
 
@@ -40,12 +44,68 @@ type Included struct {
 // Server is this installation.
 type Server struct{ Name, URL string }
 
+// Bounds of a rendering. Those of the language are in package ruby.
+const (
+	MaxSource  = 1 << 20 // bytes of a template
+	maxOutput  = 4 << 20
+	maxSteps   = 100_000
+	maxMemory  = 48 << 20 // bytes of all values made
+	maxTime    = 2 * time.Second
+	maxInclude = 8 // templates in one another
+)
+
 // Render returns the text of a template for a device. The error is job.Invalid
-// (its message names the line), job.Canceled when ctx ended, or Lookup's.
+// (its message names the line, but for what the template or its inputs say
+// themselves), job.Canceled when ctx ended, or Lookup's.
 func Render(ctx context.Context, body string, env Env) (string, error) {
-	return "", job.Errorf(job.Unsupported, "ERB is not available yet")
+	t, err := parsed.get(body)
+	if err != nil {
+		return "", outer(ctx, err)
+	}
+	limited, cancel := context.WithTimeout(ctx, maxTime)
+	defer cancel()
+	if env.Now.IsZero() {
+		env.Now = time.Now()
+	}
+	r := &rendering{env: &env, found: map[string]*Included{}, cached: map[string]ruby.Value{}}
+	m := ruby.NewMachine(limited, ruby.Limits{Steps: maxSteps, Memory: maxMemory, Output: maxOutput})
+	text, err := m.Run(t, &scope{r: r, name: env.Template, inputs: env.Inputs, values: env.Values})
+	return text, outer(ctx, err)
 }
 
 // Check refuses what Render would refuse whatever the values are. The error is
 // job.Invalid; its message names the line.
-func Check(body string) error { return nil }
+func Check(body string) error {
+	_, err := parse(body)
+	return outer(context.Background(), err)
+}
+
+func parse(body string) (*ruby.Program, error) {
+	if len(body) > MaxSource {
+		return nil, job.Errorf(job.Invalid, "the template is %d bytes long; at most %d are allowed", len(body), MaxSource)
+	}
+	list, err := pieces(body)
+	if err != nil {
+		return nil, err
+	}
+	return ruby.Parse(list, &vocabulary)
+}
+
+// outer is an error as callers get it.
+func outer(ctx context.Context, err error) error {
+	var e *ruby.Error
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &e) && (e.Plain || e.Line == 0):
+		return job.Errorf(job.Invalid, "%s", e.Text)
+	case errors.As(err, &e):
+		return job.Errorf(job.Invalid, "line %d: %s", e.Line, e.Text)
+	case errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded):
+		if ctx.Err() != nil {
+			return job.Wrap(job.Canceled, ctx.Err(), "rendering was stopped")
+		}
+		return job.Errorf(job.Invalid, "rendering takes too long")
+	}
+	return err
+}
