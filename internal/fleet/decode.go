@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"reflect"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -36,6 +37,7 @@ var (
 	secretType   = reflect.TypeFor[job.Secret]()
 	durationType = reflect.TypeFor[Duration]()
 	rawType      = reflect.TypeFor[json.RawMessage]()
+	stopType     = reflect.TypeFor[StopAfter]()
 )
 
 // enter follows an alias and counts: a few lines of nested aliases can stand
@@ -78,6 +80,8 @@ func (d *decoder) decode(n *yaml.Node, path string, v reflect.Value, depth int) 
 		d.raw(n, path, v, depth)
 	case t == durationType:
 		d.duration(n, path, v)
+	case t == stopType:
+		d.stopAfter(n, path, v)
 	case t.Kind() == reflect.Struct:
 		d.object(n, path, v, depth)
 	case t.Kind() == reflect.Slice:
@@ -224,6 +228,21 @@ func (d *decoder) duration(n *yaml.Node, path string, v reflect.Value) {
 		}
 	}
 	d.problem(n, path, "want a time with its unit, such as 30s, 5m or 1h30m")
+}
+
+var percentage = regexp.MustCompile(`^(100|[1-9]?[0-9])%$`)
+
+func (d *decoder) stopAfter(n *yaml.Node, path string, v reflect.Value) {
+	var stop StopAfter
+	switch tag := n.ShortTag(); {
+	case n.Kind == yaml.ScalarNode && tag == "!!int":
+		d.scalar(n, path, reflect.ValueOf(&stop.Count).Elem())
+	case n.Kind == yaml.ScalarNode && tag == "!!str" && percentage.MatchString(n.Value):
+		stop.Percent, _ = strconv.Atoi(strings.TrimSuffix(n.Value, "%"))
+	default:
+		d.problem(n, path, "want a number of devices, such as 3, or a percentage of them, such as 10%%")
+	}
+	v.Set(reflect.ValueOf(stop))
 }
 
 // raw keeps a value of any shape as JSON.

@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"time"
 
+	"drover/internal/inventory"
 	"drover/internal/job"
 )
 
@@ -30,6 +31,12 @@ func tree(v reflect.Value) any {
 		return time.Duration(v.Int()).String()
 	case v.Type() == rawType:
 		return v.Interface()
+	case v.Type() == stopType:
+		stop := job.StopAfter(v.Interface().(StopAfter))
+		if stop.Percent > 0 {
+			return inventory.StopAfterText(stop)
+		}
+		return stop.Count
 	}
 	switch v.Kind() {
 	case reflect.Pointer:

@@ -75,11 +75,24 @@ const (
 	AlgorithmsLegacy  = "legacy" // also those that only old devices still need
 )
 
-// Pool is a named set of devices: those that name it, or those that match.
+// Pool is a named set of devices: those that name it, or those that match and
+// meet the query.
 type Pool struct {
 	Name        *string      `json:"name"`
 	Description *string      `json:"description"`
 	Match       *[]Criterion `json:"match"`
+	Query       *string      `json:"query"`
+}
+
+// computed reports whether the file says that the members are.
+func (p Pool) computed() bool {
+	return p.Match != nil && len(*p.Match) > 0 || value(p.Query) != ""
+}
+
+// static reports whether the file says that the members are not computed any
+// more.
+func (p Pool) static() bool {
+	return (p.Match != nil || p.Query != nil) && !p.computed()
 }
 
 // Criterion is one condition of a pool.
@@ -102,6 +115,8 @@ type Service struct {
 	Retries     *Retries         `json:"retries"`
 	OnUnknown   *string          `json:"on_unknown"`
 	OutputLimit *int64           `json:"output_limit"`
+	RunTimeout  *Duration        `json:"run_timeout"`
+	StopAfter   *StopAfter       `json:"stop_after"`
 	Become      *Become          `json:"become"`
 	Payload     *json.RawMessage `json:"payload"`
 	Credential  *string          `json:"credential"`
@@ -137,6 +152,10 @@ type User struct {
 
 // Duration is written like 30s, 1m30s or 2h.
 type Duration time.Duration
+
+// StopAfter is written as a number of devices, such as 3, or as a percentage, such
+// as 10%.
+type StopAfter job.StopAfter
 
 // Problem is one thing that is wrong. Line and Column count from 1; 0 where
 // there is no place to name. Field is a path such as devices[3].port.
@@ -228,7 +247,7 @@ func (d Device) Input() inventory.DeviceInput {
 
 // Input returns the request to create or update the pool.
 func (p Pool) Input() inventory.PoolInput {
-	in := inventory.PoolInput{Name: value(p.Name), Description: p.Description}
+	in := inventory.PoolInput{Name: value(p.Name), Description: p.Description, Query: p.Query}
 	if p.Match != nil {
 		match := each(*p.Match, func(c Criterion) job.Criterion {
 			return job.Criterion{Field: value(c.Field), Op: job.CriterionOp(value(c.Op)), Value: value(c.Value), Invert: value(c.Invert)}
@@ -242,7 +261,7 @@ func (p Pool) Input() inventory.PoolInput {
 func (s Service) Input() inventory.ServiceInput {
 	in := inventory.ServiceInput{Name: value(s.Name), Type: s.Type, Description: s.Description, Body: s.Body,
 		Timeout: (*time.Duration)(s.Timeout), Concurrency: s.Concurrency, OnUnknown: s.OnUnknown, OutputLimit: s.OutputLimit,
-		Payload: s.Payload, Credential: s.Credential, Disabled: s.Disabled}
+		RunTimeout: (*time.Duration)(s.RunTimeout), StopAfter: (*job.StopAfter)(s.StopAfter), Payload: s.Payload, Credential: s.Credential, Disabled: s.Disabled}
 	if s.Targets != nil {
 		in.Devices, in.Pools = s.Targets.Devices, s.Targets.Pools
 	}

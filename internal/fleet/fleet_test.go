@@ -27,6 +27,7 @@ devices:
 pools:
   - {name: Pool1}
   - {name: Edge, match: [{field: labels.site, op: equals, value: lab}, {field: model, op: empty, invert: true}]}
+  - {name: Lab, query: params.site = lab and not os ~ windows}
 services:
   - name: hello
     type: script
@@ -36,6 +37,8 @@ services:
     concurrency: 50
     retries: {count: 1, wait: 2s}
     on_unknown: report
+    stop_after: 10%
+    run_timeout: 1h
     become: {user: root, method: su}
     payload: {aid: 1, deep: {list: [1.5, true, null, "x"]}}
 users:
@@ -60,7 +63,7 @@ func TestParse_Sample(t *testing.T) {
 		t.Fatal(err)
 	}
 	in := f.Inputs()
-	if len(in.Credentials) != 1 || len(in.Devices) != 2 || len(in.Pools) != 2 || len(in.Services) != 1 || len(in.Users) != 1 {
+	if len(in.Credentials) != 1 || len(in.Devices) != 2 || len(in.Pools) != 3 || len(in.Services) != 1 || len(in.Users) != 1 {
 		t.Fatalf("%+v", in)
 	}
 	d, s := in.Devices[0], in.Services[0]
@@ -73,6 +76,9 @@ func TestParse_Sample(t *testing.T) {
 	if s.Timeout.String() != "30s" || *s.RetryCount != 1 || s.RetryWait.String() != "2s" || *s.BecomeUser != "root" || *s.BecomeMethod != "su" ||
 		string(*s.Payload) != `{"aid":1,"deep":{"list":[1.5,true,null,"x"]}}` {
 		t.Errorf("%+v %s", s, *s.Payload)
+	}
+	if *s.StopAfter != (job.StopAfter{Percent: 10}) || s.RunTimeout.String() != "1h0m0s" || *in.Pools[2].Query != "params.site = lab and not os ~ windows" {
+		t.Errorf("%+v %v %v", s.StopAfter, s.RunTimeout, in.Pools[2])
 	}
 	if in.Users[0].Password.Reveal() != "from OPS_PASSWORD" || in.Credentials[0].Password.Reveal() != "drover" {
 		t.Error("a secret is not what the file says")
@@ -208,12 +214,22 @@ func TestParse_SaysWhereAndWhat(t *testing.T) {
 		"become":              {"services:\n  - {name: s, body: x, become: {method: magic, user: root}}\n", []string{`line 2, column 41: services[0].become.method: "magic" is not one of sudo, su and dzdo`}},
 		"criterion":           {"pools:\n  - {name: P, match: [{field: nope, op: equals, value: x}]}\n", []string{`line 2, column 31: pools[0].match[0].field: there is no device field "nope" to compare`}},
 		"pattern":             {"pools:\n  - {name: P, match: [{field: name, op: regex, value: '('}]}\n", []string{"line 2, column 55: pools[0].match[0].value: the regular expression cannot be used: error parsing regexp: missing closing ): `(`"}},
-		"host key":            {"devices:\n  - {name: R1, address: a, host_key: sometimes}\n", []string{`line 2, column 38: devices[0].host_key: "sometimes" is neither strict, accept-new nor off, nor a public key`}},
-		"algorithms":          {"devices:\n  - {name: R1, address: a, ssh_algorithms: old}\n", []string{"line 2, column 44: devices[0].ssh_algorithms: is neither default nor legacy"}},
-		"itself":              {"devices:\n  - {name: R1, address: a, jump: R1}\n", []string{"line 2, column 34: devices[0].jump: a device cannot be its own jump host"}},
+		"query": {"pools:\n  - {name: P, query: 'site = lab'}\n", []string{
+			"line 2, column 22: pools[0].query: Field 'site' not recognized for searching! (at byte 0)"}},
+		"broken query":   {"pools:\n  - {name: P, query: 'name ='}\n", []string{"line 2, column 22: pools[0].query: no value follows '=' (at byte 5)"}},
+		"pool of pools":  {"pools:\n  - {name: P, query: 'os ~ x hostgroup = Q'}\n", []string{"line 2, column 22: pools[0].query: Field 'hostgroup' not recognized for searching! (at byte 7)"}},
+		"stop after":     {"services:\n  - {name: s, body: x, stop_after: some}\n", []string{"line 2, column 36: services[0].stop_after: want a number of devices, such as 3, or a percentage of them, such as 10%"}},
+		"stop after -1":  {"services:\n  - {name: s, body: x, stop_after: -1}\n", []string{"line 2, column 36: services[0].stop_after: -1 is not between 0 and 100000"}},
+		"stop after 200": {"services:\n  - {name: s, body: x, stop_after: 200%}\n", []string{"line 2, column 36: services[0].stop_after: want a number of devices, such as 3, or a percentage of them, such as 10%"}},
+		"run timeout":    {"services:\n  - {name: s, body: x, run_timeout: 200h}\n", []string{"line 2, column 37: services[0].run_timeout: 200h0m0s is not between 0 and 168h0m0s"}},
+		"device in a query": {"devices:\n  - {name: R1, address: a, pools: [P]}\npools: [{name: P, query: name = x}]\n", []string{
+			`line 2, column 36: devices[0].pools[0]: the members of pool "P" are computed; a device cannot be put into it`}},
+		"host key":   {"devices:\n  - {name: R1, address: a, host_key: sometimes}\n", []string{`line 2, column 38: devices[0].host_key: "sometimes" is neither strict, accept-new nor off, nor a public key`}},
+		"algorithms": {"devices:\n  - {name: R1, address: a, ssh_algorithms: old}\n", []string{"line 2, column 44: devices[0].ssh_algorithms: is neither default nor legacy"}},
+		"itself":     {"devices:\n  - {name: R1, address: a, jump: R1}\n", []string{"line 2, column 34: devices[0].jump: a device cannot be its own jump host"}},
 		"jump circle": {"devices:\n  - {name: R1, address: a, jump: R2}\n  - {name: R2, address: a, jump: R3}\n  - {name: R3, address: a, jump: R1}\n",
 			[]string{`line 4, column 34: devices[2].jump: the way through "R1" leads back to this device`}},
-		"computed pool":  {"devices:\n  - {name: R1, address: a, pools: [P]}\npools: [{name: P, match: [{field: name, op: equals, value: x}]}]\n", []string{`line 2, column 36: devices[0].pools[0]: the members of pool "P" are computed from its criteria; a device cannot be put into it`}},
+		"computed pool":  {"devices:\n  - {name: R1, address: a, pools: [P]}\npools: [{name: P, match: [{field: name, op: equals, value: x}]}]\n", []string{`line 2, column 36: devices[0].pools[0]: the members of pool "P" are computed; a device cannot be put into it`}},
 		"two forms":      {"credentials:\n  - {name: c, username: u, password: x, password_env: Y}\n", []string{"line 2, column 38: credentials[0].password: only one of password, password_env and password_file can be given"}},
 		"unset variable": {"credentials:\n  - {name: c, username: u, password_env: NOPE}\n", []string{`line 2, column 42: credentials[0].password_env: the environment variable "NOPE" is not set`}},
 		"missing file":   {"credentials:\n  - {name: c, username: u, password_file: nope}\n", []string{"line 2, column 43: credentials[0].password_file: cannot be read: no such file"}},
@@ -337,6 +353,8 @@ func TestJudge(t *testing.T) {
 pools:
   - {name: Own}
   - {name: M, match: [{field: name, op: equals, value: x}]}
+  - {name: N, query: name = x}
+  - {name: S, query: ''}
 services:
   - {name: s, body: x, credential: c2, targets: {devices: [R1, R9], pools: [M, Q]}}
 users:
@@ -347,23 +365,24 @@ users:
 	}
 	n := f.Needs()
 	want := Needs{References: inventory.References{Devices: []string{"J", "R9"}, Pools: []string{"P", "Q"}, Credentials: []string{"c1", "c2"}},
-		Users: []string{"u"}, StaticPools: []string{"Own", "P"}, MatchedPools: []string{"M"}}
+		Users: []string{"u"}, StaticPools: []string{"Own", "P"}, MatchedPools: []string{"M", "N"}}
 	if !reflect.DeepEqual(n, want) {
 		t.Errorf("%+v", n)
 	}
 	if err := f.Judge(Found{}); err != nil {
 		t.Error(err)
 	}
-	err = f.Judge(Found{Missing: n.References, MissingUsers: n.Users, ComputedPools: []string{"Own"}, FilledPools: []string{"M"}})
+	err = f.Judge(Found{Missing: n.References, MissingUsers: n.Users, ComputedPools: []string{"Own"}, FilledPools: []string{"M", "N"}})
 	wantText := `line 2, column 40: devices[0].credential: there is no credential named "c1", neither in the file nor in the installation
 line 2, column 50: devices[0].jump: there is no device named "J", neither in the file nor in the installation
 line 2, column 61: devices[0].pools[0]: there is no pool named "P", neither in the file nor in the installation
-line 2, column 64: devices[0].pools[1]: the members of pool "Own" are computed from its criteria; a device cannot be put into it
+line 2, column 64: devices[0].pools[1]: the members of pool "Own" are computed; a device cannot be put into it
 line 5, column 22: pools[1].match: devices have been put into the pool "M"; take them out before it gets criteria
-line 7, column 36: services[0].credential: there is no credential named "c2", neither in the file nor in the installation
-line 7, column 64: services[0].targets.devices[1]: there is no device named "R9", neither in the file nor in the installation
-line 7, column 80: services[0].targets.pools[1]: there is no pool named "Q", neither in the file nor in the installation
-line 9, column 5: users[0].password: a new user needs a password`
+line 6, column 22: pools[2].query: devices have been put into the pool "N"; take them out before it gets criteria
+line 9, column 36: services[0].credential: there is no credential named "c2", neither in the file nor in the installation
+line 9, column 64: services[0].targets.devices[1]: there is no device named "R9", neither in the file nor in the installation
+line 9, column 80: services[0].targets.pools[1]: there is no pool named "Q", neither in the file nor in the installation
+line 11, column 5: users[0].password: a new user needs a password`
 	if err == nil || err.Error() != wantText {
 		t.Errorf("%v", err)
 	}
@@ -410,11 +429,14 @@ func TestSchema_HasTheFields(t *testing.T) {
 		if typ == rawType {
 			kind = "object"
 		}
+		if typ == stopType {
+			kind = "[integer string]"
+		}
 		if got := fmt.Sprint(node["type"]); got != kind && got != "["+kind+" null]" {
 			t.Errorf("%s: the schema says %s; it is %s", path, got, kind)
 		}
 		switch {
-		case typ == rawType:
+		case typ == rawType, typ == stopType:
 		case typ.Kind() == reflect.Slice:
 			compare(path+"[]", node["items"].(map[string]any), typ.Elem())
 		case typ.Kind() == reflect.Struct:
@@ -461,6 +483,15 @@ func TestSchema_AgreesWithParse(t *testing.T) {
 		{true, "credentials: [{name: a, username: b, password_env: OPS_PASSWORD, become_password_file: secret.txt}]"},
 		{true, "pools: [{name: a, match: []}]"},
 		{true, "services: [{name: a, body: b, timeout: 1h30m, retries: {}, targets: {}, become: {}, payload: {}}]"},
+		{true, "services: [{name: a, body: b, stop_after: 3, run_timeout: 0s}, {name: b, body: b, stop_after: 100%}, {name: c, body: b, stop_after: 0}]"},
+		{false, "services: [{name: a, body: b, stop_after: 101%}]"},
+		{false, "services: [{name: a, body: b, stop_after: '3'}]"},
+		{false, "services: [{name: a, body: b, stop_after: -1}]"},
+		{false, "services: [{name: a, body: b, stop_after: 2.5}]"},
+		{false, "services: [{name: a, body: b, stop_after: [1]}]"},
+		{false, "services: [{name: a, body: b, run_timeout: 3600}]"},
+		{true, "pools: [{name: a, query: ''}, {name: b, query: name = c}]"},
+		{false, "pools: [{name: a, query: 3}]"},
 		{true, "services: [{name: a, body: b, retries: {wait: 0s}, output_limit: 0, disabled: true}]"},
 		{false, "[]"},
 		{false, "device: []"},

@@ -286,12 +286,12 @@ func anything(names inventory.References) inventory.Refs {
 func (d *decoder) computed(doc *Document) {
 	pools := map[string]bool{}
 	for _, p := range doc.Pools {
-		pools[value(p.Name)] = p.Match != nil && len(*p.Match) > 0
+		pools[value(p.Name)] = p.computed()
 	}
 	for i, v := range doc.Devices {
 		for j, name := range value(v.Pools) {
 			if pools[name] {
-				d.at(fmt.Sprintf("devices[%d].pools[%d]", i, j), "the members of pool %.80q are computed from its criteria; a device cannot be put into it", name)
+				d.at(fmt.Sprintf("devices[%d].pools[%d]", i, j), "the members of pool %.80q are computed; a device cannot be put into it", name)
 			}
 		}
 	}

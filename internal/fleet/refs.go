@@ -13,7 +13,7 @@ type Needs struct {
 	inventory.References          // must exist
 	Users                []string // must exist: they are given no password
 	StaticPools          []string // devices are put into them: their members must not be computed
-	MatchedPools         []string // get criteria: no device may have been put into them
+	MatchedPools         []string // get criteria or a query: no device may have been put into them
 }
 
 // Found is the answer of an installation to Needs.
@@ -54,7 +54,7 @@ func (f *File) Judge(found Found) error {
 		case kindUser:
 			problems = append(problems, f.Problem(path+".password", "a new user needs a password"))
 		case kindStatic:
-			problems = append(problems, f.Problem(path, "the members of pool %.80q are computed from its criteria; a device cannot be put into it", name))
+			problems = append(problems, f.Problem(path, "the members of pool %.80q are computed; a device cannot be put into it", name))
 		case kindMatched:
 			problems = append(problems, f.Problem(path, "devices have been put into the pool %.80q; take them out before it gets criteria", name))
 		default:
@@ -92,13 +92,17 @@ func (f *File) mentions(report func(kind, name, path string)) {
 		}
 	}
 	for i, p := range f.Pools {
-		if p.Match != nil && len(*p.Match) > 0 {
-			report(kindMatched, value(p.Name), fmt.Sprintf("pools[%d].match", i))
+		if p.computed() {
+			field := "match"
+			if len(value(p.Match)) == 0 {
+				field = "query"
+			}
+			report(kindMatched, value(p.Name), fmt.Sprintf("pools[%d].%s", i, field))
 		}
 	}
 	static := map[string]bool{} // the file says itself that their members are not computed
 	for _, p := range f.Pools {
-		if p.Match != nil && len(*p.Match) == 0 {
+		if p.static() {
 			static[value(p.Name)] = true
 		}
 	}

@@ -118,7 +118,7 @@ func (in DeviceInput) setRelations(d *job.Device, refs Refs) error {
 	}
 	for _, name := range *in.Pools {
 		if refs.Dynamic[refs.Pools[name]] {
-			return job.FieldErrorf("pools", "the members of pool %q are computed from its criteria; a device cannot be put into it", name)
+			return job.FieldErrorf("pools", "the members of pool %q are computed; a device cannot be put into it", name)
 		}
 	}
 	slices.Sort(ids)
