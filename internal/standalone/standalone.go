@@ -24,6 +24,7 @@ import (
 
 	"drover/internal/api"
 	"drover/internal/api/enms"
+	"drover/internal/api/foreman"
 	"drover/internal/auth"
 	"drover/internal/blob/folderblob"
 	"drover/internal/console"
@@ -210,6 +211,8 @@ func (a *App) serveHTTP() error {
 		api.FamilyENMS: a.metrics.HTTP(api.FamilyENMS, enms.New(enms.Config{
 			Dispatch: a.dispatch, Auth: authenticator, Clock: a.cfg.Clock, Log: a.log, TrustProxy: a.cfg.TrustProxy,
 			AsyncDefault: a.cfg.AsyncDefault, Trigger: a.cfg.Trigger, SyncTimeout: a.cfg.SyncTimeout})),
+		api.FamilyForeman: a.metrics.HTTP(api.FamilyForeman, foreman.New(foreman.Config{
+			Dispatch: a.dispatch, Auth: authenticator, Clock: a.cfg.Clock, Log: a.log, TrustProxy: a.cfg.TrustProxy})),
 		api.FamilyConsole: a.metrics.HTTP(api.FamilyConsole, console.New(console.Config{
 			Dispatch: a.dispatch, Auth: authenticator, Log: a.log, TrustProxy: a.cfg.TrustProxy, Version: a.cfg.Version, Backup: a.Backup})),
 	})

@@ -1,12 +1,9 @@
 package foreman
 
 import (
-	"cmp"
 	"math"
 	"slices"
-	"strconv"
 	"strings"
-	"time"
 
 	"drover/internal/search"
 )
@@ -148,45 +145,12 @@ func sorted[T any](p paging, rows []T, schema search.Schema, usual string) error
 	if err != nil {
 		return err
 	}
-	type keyed struct {
-		row  T
-		vals []string
-	}
-	all := make([]keyed, len(rows))
-	for i, r := range rows {
-		all[i] = keyed{r, f.Get(r, key)}
-	}
-	slices.SortStableFunc(all, func(a, b keyed) int {
-		if len(a.vals) == 0 || len(b.vals) == 0 {
-			return len(b.vals) - len(a.vals)
-		}
-		n := compare(f.Type, a.vals[0], b.vals[0])
-		if descending {
+	slices.SortStableFunc(rows, func(a, b T) int {
+		n := f.Compare(a, b, key)
+		if descending && len(f.Get(a, key)) > 0 && len(f.Get(b, key)) > 0 {
 			return -n
 		}
 		return n
 	})
-	for i, k := range all {
-		rows[i] = k.row
-	}
 	return nil
-}
-
-// compare compares two values of a field.
-func compare(t search.Type, a, b string) int {
-	switch t {
-	case search.Integer:
-		x, errX := strconv.ParseInt(a, 10, 64)
-		y, errY := strconv.ParseInt(b, 10, 64)
-		if errX == nil && errY == nil {
-			return cmp.Compare(x, y)
-		}
-	case search.Time:
-		x, errX := time.Parse(time.RFC3339Nano, a)
-		y, errY := time.Parse(time.RFC3339Nano, b)
-		if errX == nil && errY == nil {
-			return x.Compare(y)
-		}
-	}
-	return cmp.Compare(a, b)
 }

@@ -2,7 +2,6 @@ package foreman
 
 import (
 	"net/http"
-	"slices"
 	"strings"
 
 	"drover/internal/job"
@@ -62,27 +61,3 @@ func (s *server) links(*call) (answer, error) {
 // noReports tells the inventory plugin that there are no report templates; it
 // goes on without, and use_reports_api: false is what docs/foreman.md advises.
 func (s *server) noReports(*call) (answer, error) { return answer{}, errNoRoute() }
-
-// taxonomy is a location or an organization.
-type taxonomy struct {
-	id          int64
-	kind, title string // "location", "Location"
-	name        string
-}
-
-// There is one of each: a tenant is what keeps things apart here.
-var (
-	theOrganization = taxonomy{id: 1, kind: "organization", title: "Organization", name: "Default Organization"}
-	theLocation     = taxonomy{id: 2, kind: "location", title: "Location", name: "Default Location"}
-)
-
-// short is how other objects refer to it.
-func (t taxonomy) short() fields {
-	return fields{"id": t.id, "name": t.name, "title": t.name, "description": nil}
-}
-
-// is reports whether a path means it.
-func (t taxonomy) is(id string) bool {
-	n, ok := number(id)
-	return ok && n == t.id || slices.Contains([]string{t.name}, id)
-}

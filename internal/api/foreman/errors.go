@@ -126,12 +126,14 @@ func (p problem) full() string {
 	if p.attribute == "base" {
 		return p.message
 	}
-	name := p.attribute[strings.LastIndex(p.attribute, ".")+1:]
-	if name != "_id" {
-		name = strings.TrimSuffix(name, "_id")
-	}
-	name = strings.ToLower(strings.ReplaceAll(name, "_", " "))
-	return strings.ToUpper(name[:1]) + name[1:] + " " + p.message
+	return humanize(p.attribute) + " " + p.message
+}
+
+// humanize is the name of an attribute in a sentence: template_inputs.fact_name
+// is "Template inputs fact name".
+func humanize(attribute string) string {
+	name := strings.ReplaceAll(strings.TrimSuffix(attribute, "_id"), ".", "_")
+	return title(strings.ToLower(name))
 }
 
 // unprocessable is what upstream raises while it handles a request (E15, E17,
