@@ -62,6 +62,7 @@ func newServiceModel(d *dispatch.Dispatcher, typ string) *model[serviceView, ser
 			in.Name, in.NewName, in.Extra = name, newName, extra
 		},
 		finish: func(e *serviceEdit) error { return finishService(e, typ) },
+		more:   moreOfService,
 		load:   d.Service, save: d.SaveServices, remove: d.DeleteService,
 	})
 }
@@ -203,11 +204,43 @@ func workProperties() []serviceProp {
 		mapped("become_user", "", func(v serviceView) string { return v.Become.User }, func(in *serviceIn) **string { return &in.BecomeUser }),
 		mapped("become_method", "", func(v serviceView) string { return string(v.Become.Method) }, func(in *serviceIn) **string { return &in.BecomeMethod }),
 		mapped("on_unknown", "", func(v serviceView) string { return string(v.Limits.OnUnknown) }, func(in *serviceIn) **string { return &in.OnUnknown }),
+		{
+			// Ours: a number of devices, or "10%". Shown where it is set.
+			name: "stop_after",
+			put: func(e *serviceEdit, raw json.RawMessage) error {
+				stop, err := stopAfter(raw)
+				e.in.StopAfter = &stop
+				return err
+			},
+		},
 		readOnly[serviceView, serviceIn]("status", func(stored[serviceView]) any { return "Idle" }),
 		readOnly[serviceView, serviceIn]("last_run", func(stored[serviceView]) any { return "Never" }),
 		readOnly[serviceView, serviceIn]("path", func(stored[serviceView]) any { return "" }),
 		readOnly[serviceView, serviceIn]("custom_username", func(stored[serviceView]) any { return "" }),
 	}
+}
+
+// stopAfter reads a number or a percentage; null is never.
+func stopAfter(raw json.RawMessage) (job.StopAfter, error) {
+	if isNull(raw) {
+		return job.StopAfter{}, nil
+	}
+	s, err := text("stop_after", raw)
+	if err != nil {
+		return job.StopAfter{}, err
+	}
+	return inventory.ParseStopAfter("stop_after", s)
+}
+
+// moreOfService are the properties that are shown only where they are set.
+func moreOfService(o stored[serviceView]) map[string]any {
+	switch s := o.view.Limits.StopAfter; {
+	case s.Percent > 0:
+		return map[string]any{"stop_after": inventory.StopAfterText(s)}
+	case s.Count > 0:
+		return map[string]any{"stop_after": s.Count}
+	}
+	return nil
 }
 
 // shown replaces how a property is given.

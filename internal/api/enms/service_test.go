@@ -133,6 +133,31 @@ func TestService_CredentialsDisabledAndNames(t *testing.T) {
 	}
 }
 
+// Ours: when a run stops early.
+func TestService_StopAfter(t *testing.T) {
+	for given, want := range map[string]job.StopAfter{`3`: {Count: 3}, `"3"`: {Count: 3}, `"10%"`: {Percent: 10}, `0`: {}, `null`: {}, `""`: {}} {
+		in, err := try(with(shellScriptModel(nil), nil), `{"name": "s", "stop_after": `+given+`}`)
+		if err != nil || in.StopAfter == nil || *in.StopAfter != want {
+			t.Errorf("%s: %+v %v", given, in.StopAfter, err)
+		}
+	}
+	v := service()
+	if _, ok := serviceModel(nil).properties(v)["stop_after"]; ok {
+		t.Error("shown although no run stops early")
+	}
+	v.Limits.StopAfter.Count = 3
+	if got := serviceModel(nil).properties(v)["stop_after"]; got != 3 {
+		t.Errorf("%v", got)
+	}
+	v.Limits.StopAfter = job.StopAfter{Percent: 10}
+	if got := serviceModel(nil).properties(v)["stop_after"]; got != "10%" {
+		t.Errorf("%v", got)
+	}
+	if in, err := try(with(shellScriptModel(nil), &v), `{"name": "hello", "description": "x"}`); err != nil || in.StopAfter != nil {
+		t.Errorf("changed although it was not given: %v %v", in.StopAfter, err)
+	}
+}
+
 // 80: what is not done is refused by name.
 func TestService_Refuses(t *testing.T) {
 	for body, field := range map[string]string{
@@ -169,6 +194,11 @@ func TestService_Refuses(t *testing.T) {
 		`{"name": "s", "time_between_retries": 1e300}`:      "time_between_retries",
 		`{"name": "s", "initial_payload": [1]}`:             "initial_payload",
 		`{"name": "s", "target_devices": {}}`:               "target_devices",
+		`{"name": "s", "stop_after": "many"}`:               "stop_after",
+		`{"name": "s", "stop_after": -1}`:                   "stop_after",
+		`{"name": "s", "stop_after": 2.5}`:                  "stop_after",
+		`{"name": "s", "stop_after": "101%"}`:               "stop_after",
+		`{"name": "s", "stop_after": [3]}`:                  "stop_after",
 		`{"name": "s", "source_code": []}`:                  "source_code",
 	} {
 		_, err := try(with(shellScriptModel(nil), nil), body)
