@@ -17,6 +17,10 @@ func (l Limits) MaxAttempts() int {
 // from the connection that started it.
 const DetachAfter = 10 * time.Minute
 
+// DetachGrace is how long after its time limit the end of a detached command is
+// still looked for.
+const DetachGrace = 10 * time.Minute
+
 // Detach reports whether commands run detached that may take longer than after
 // (0: DetachAfter; negative: none do). One that has its limit only by
 // default does so only where a connection cannot be held that long: no longer than

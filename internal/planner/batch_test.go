@@ -100,7 +100,7 @@ func TestBatches_Laws(t *testing.T) {
 
 		// A child ends before its service ends it.
 		if out.Map == Express {
-			if took := time.Duration(ceil(largest, out.Inner)*out.DevicesPerUnit) * deviceTime(in.Limits); took >= MaxExpress {
+			if took := time.Duration(ceil(largest, out.Inner)*out.DevicesPerUnit) * deviceTime(in); took >= MaxExpress {
 				t.Fatalf("a batch of %d may take %s, %d units at once", largest, took, out.Inner)
 			}
 		} else if events := largest*unitEvents(in, out) + EventsPerMap; events >= MaxHistory && largest > 1 {

@@ -64,6 +64,7 @@ type Input struct {
 	Devices    int // of the run
 	Limits     job.Limits
 	RunLimit   time.Duration // of the job on the whole run; 0: none
+	Detached   bool          // commands run apart from the calls of Execute that look after them
 	Deployment Deployment
 	Now        time.Time
 }
@@ -96,7 +97,8 @@ type Output struct {
 //
 //	attempts × (time limit + 35 s) + (attempts − 1) × wait + throttling
 //
-// with attempts from job.Limits.MaxAttempts, and throttling 10 min where calls
+// (15 min more for an attempt that runs detached: a device that is away for a moment
+// is waited for, and its end may be seen a whole spacing later) with attempts from job.Limits.MaxAttempts, and throttling 10 min where calls
 // may be throttled and 0 elsewhere. It is at most MaxRun (7 days) away.
 func Plan(in Input) Output {
 	if in.Devices <= 0 {
@@ -107,7 +109,7 @@ func Plan(in Input) Output {
 	out.Concurrency = concurrency(in, out.Units)
 	out.Map = chooseMap(in, out)
 	if out.Map != Inline {
-		out.Batching = batch(out.Map, out.Units, out.Concurrency, scale(deviceTime(in.Limits), out.DevicesPerUnit), unitEvents(in, out))
+		out.Batching = batch(out.Map, out.Units, out.Concurrency, scale(deviceTime(in), out.DevicesPerUnit), unitEvents(in, out))
 	}
 	out.Deadline = deadline(in, out)
 	return out
@@ -135,7 +137,7 @@ func chooseMap(in Input, out Output) Map {
 	if out.Units <= MaxInline && out.Units*unitEvents(in, out)+EventsPerMap < MaxHistory {
 		return Inline
 	}
-	if scale(deviceTime(in.Limits), out.DevicesPerUnit) < MaxExpress {
+	if scale(deviceTime(in), out.DevicesPerUnit) < MaxExpress {
 		return Express
 	}
 	return Standard
@@ -147,33 +149,43 @@ func unitEvents(in Input, out Output) int {
 }
 
 // deviceTime is the worst case of one device's attempts and waits.
-func deviceTime(l job.Limits) time.Duration {
-	n := l.MaxAttempts()
-	return add(scale(attemptTime(l), n), scale(max(0, l.Retries.Wait), n-1))
+func deviceTime(in Input) time.Duration {
+	n := in.Limits.MaxAttempts()
+	return add(scale(attemptTime(in), n), scale(max(0, in.Limits.Retries.Wait), n-1))
 }
 
-func attemptTime(l job.Limits) time.Duration { return add(max(0, l.Timeout), AttemptOverhead) }
+func attemptTime(in Input) time.Duration {
+	t := add(max(0, in.Limits.Timeout), AttemptOverhead)
+	if in.Detached {
+		t = add(t, job.DetachGrace+lastSpacing)
+	}
+	return t
+}
 
 // rounds is how many calls of Execute one device can need. Attempts share a call
 // as far as its time and the waits allow. An executor that is lost leaves a
 // claim behind that is waited for by rounds of growing length; that happens once
 // where it ends the device's work, and for every attempt where unknown attempts
-// are repeated.
+// are repeated. A command that runs detached is looked at in rounds of the same
+// lengths.
 func rounds(in Input) int {
 	l := in.Limits
 	attempts := min(l.MaxAttempts(), MaxHistory) // more is over the limit anyway
+	if in.Detached {
+		return scaleInt(attempts, 1+polls(attemptTime(in)))
+	}
 	perCall := attempts
 	if l.Retries.Wait > in.Deployment.HeldWait {
 		perCall = 1
 	} else if in.Deployment.Invocation > 0 {
-		each := add(attemptTime(l), max(0, l.Retries.Wait))
+		each := add(attemptTime(in), max(0, l.Retries.Wait))
 		perCall = int(max(1, min(int64(attempts), int64(in.Deployment.Invocation/each))))
 	}
 	lost := 1
 	if l.OnUnknown == job.OnUnknownRepeat {
 		lost = attempts
 	}
-	return ceil(attempts, perCall) + lost*polls(attemptTime(l))
+	return ceil(attempts, perCall) + lost*polls(attemptTime(in))
 }
 
 // polls is how many rounds it takes to wait for d.
@@ -203,7 +215,7 @@ func Spacing(n int) time.Duration {
 }
 
 func deadline(in Input, out Output) time.Time {
-	device := deviceTime(in.Limits)
+	device := deviceTime(in)
 	if in.Deployment.Throttled {
 		device = add(device, ThrottleAllowance)
 	}
@@ -233,5 +245,9 @@ func scale(d time.Duration, n int) time.Duration {
 	}
 	return d * time.Duration(n)
 }
+
+// scaleInt multiplies numbers of rounds: more than MaxHistory is over the limit
+// anyway.
+func scaleInt(a, b int) int { return min(a, MaxHistory) * min(b, MaxHistory) }
 
 const maxDuration = time.Duration(1<<63 - 1)

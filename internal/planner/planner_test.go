@@ -64,6 +64,32 @@ func TestPlan_Map(t *testing.T) {
 	}
 }
 
+// A command of three hours is looked at every five minutes in the end.
+func TestPlan_Detached(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		devices int
+		limits  job.Limits
+		want    Map
+	}{
+		{"three hours on forty", 40, limits(3*time.Hour, 0, 0), Inline},
+		{"three hours on a hundred", 100, limits(3*time.Hour, 0, 0), Standard},
+		{"a day on forty", 40, limits(24*time.Hour, 0, 0), Standard},
+		{"a day on two", 2, limits(24*time.Hour, 0, 0), Inline},
+		{"a quarter of an hour", 41, limits(15*time.Minute, 0, 0), Standard},
+		{"absurd retries", 2, limits(time.Hour, 1<<40, time.Hour), Standard},
+	} {
+		got := Plan(Input{Devices: c.devices, Limits: c.limits, Deployment: cloud(), Now: start, Detached: true})
+		if got.Map != c.want {
+			t.Errorf("%s: %s, want %s", c.name, got.Map, c.want)
+		}
+	}
+	in := Input{Limits: limits(3*time.Hour, 0, 0), Deployment: cloud(), Detached: true}
+	if n := rounds(in); n < 36 || n > 60 {
+		t.Errorf("%d rounds for three hours", n)
+	}
+}
+
 func TestPlan_Deadline(t *testing.T) {
 	for _, c := range []struct {
 		name string
@@ -76,6 +102,8 @@ func TestPlan_Deadline(t *testing.T) {
 		{"retries", Input{Devices: 1, Limits: limits(time.Minute, 2, 10*time.Second)}, 3*95*time.Second + 20*time.Second + 2*time.Minute},
 		{"throttling", Input{Devices: 1, Limits: limits(time.Minute, 0, 0), Deployment: cloud()}, 95*time.Second + 12*time.Minute},
 		{"run limit", Input{Devices: 10_000, Limits: limits(time.Minute, 0, 0), RunLimit: time.Hour}, time.Hour + 2*time.Minute},
+		{"detached", Input{Devices: 1, Limits: limits(3*time.Hour, 0, 0), Detached: true}, 3*time.Hour + 35*time.Second + 15*time.Minute + 2*time.Minute},
+		{"detached, retries", Input{Devices: 1, Limits: limits(time.Hour, 1, time.Minute), Detached: true}, 2*(time.Hour+35*time.Second+15*time.Minute) + time.Minute + 2*time.Minute},
 		{"units of two", Input{Devices: 10_001, Limits: limits(time.Minute, 0, 0)}, 101*2*95*time.Second + 2*time.Minute},
 		{"cap", Input{Devices: 10_000, Limits: limits(time.Hour, 100, time.Hour)}, MaxRun},
 		{"overflow", Input{Devices: 100_000, Limits: limits(1<<62, 1<<40, 1<<62)}, MaxRun},

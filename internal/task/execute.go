@@ -55,7 +55,7 @@ func (f *Functions) execute(ctx context.Context, in UnitRef) (Executed, error) {
 	run := rows.Run
 	w := &unitWork{f: f, known: known, first: first, targets: targets, devices: rows.Devices, pins: &pins{f, in.Tenant, rows.HostKeys}}
 	done, err := f.exec.Execute(ctx, executor.Unit{
-		Ledger:  &ledger{f: f, run: run},
+		Ledger:  &ledger{f: f, run: run, stopAfter: known.job.Limits.StopAfter.Of(known.total)},
 		Owner:   owner,
 		Control: f.control(run),
 		First:   first,
@@ -75,7 +75,7 @@ func (f *Functions) execute(ctx context.Context, in UnitRef) (Executed, error) {
 
 // control is what an executor heeds of a run.
 func (f *Functions) control(run job.Run) executor.Control {
-	c := executor.Control{Canceled: run.Canceling() || run.Status.Terminal(), Read: f.cfg.Clock()}
+	c := executor.Control{Canceled: run.Canceling() || run.Status.Terminal(), Force: run.CancelForce, Stopped: run.Stopped != nil, Read: f.cfg.Clock()}
 	if run.Deadline != nil {
 		c.Deadline = *run.Deadline
 	}
@@ -84,8 +84,9 @@ func (f *Functions) control(run job.Run) executor.Control {
 
 // ledger keeps the results of a run for one call of the executor.
 type ledger struct {
-	f   *Functions
-	run job.Run // as read for this call; where the results lie never changes
+	f         *Functions
+	run       job.Run // as read for this call; where the results lie never changes
+	stopAfter int     // failed devices; 0: no number of them
 }
 
 func (l *ledger) Control(ctx context.Context) (executor.Control, error) {
@@ -117,3 +118,32 @@ func (l *ledger) Write(ctx context.Context, r job.Result) (string, error) {
 }
 
 func (l *ledger) Gone(owner string) bool { return l.f.gone(owner) }
+
+// Failed counts in the table, for all executors of the run. All whose device was
+// one too many make sure that the run is stopped before they go on: whoever was the
+// first may have died.
+func (l *ledger) Failed(ctx context.Context) (bool, error) {
+	n, err := l.f.cfg.Store.Counter(ctx, "failed/"+l.run.Tenant+"/"+l.run.ID, 1, l.f.now().Add(2*planner.MaxRun))
+	if err != nil || l.stopAfter == 0 || n < int64(l.stopAfter) {
+		return false, err
+	}
+	for try := 0; ; try++ {
+		run, err := l.f.cfg.Store.Run(ctx, l.run.Tenant, l.run.ID)
+		if err != nil || run.Status.Terminal() || run.Stopped != nil {
+			return true, err
+		}
+		next, now := run, l.f.now()
+		next.Stopped = &now
+		if !run.Canceling() {
+			next.Reason = job.ReasonStopAfter
+		}
+		err = l.f.cfg.Store.UpdateRun(ctx, run, next, job.AuditEntry{})
+		if err == nil {
+			l.f.log(run.Tenant, run.ID).InfoContext(ctx, "run stopped: too many devices failed", "failed", n)
+			return true, nil
+		}
+		if job.CodeOf(err) != job.Conflict || try >= conflictTries {
+			return false, err
+		}
+	}
+}

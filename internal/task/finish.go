@@ -98,14 +98,25 @@ func (f *Functions) tally(ctx context.Context, run job.Run, in *finisher.Input) 
 	return nil
 }
 
-// close returns a result as it counts: live claims as they are, other rows that
-// are not terminal in their last state, which is stored first.
+// live reports whether somebody works on a device, or will come back for its
+// command.
+func (f *Functions) live(r job.Result, now time.Time) bool {
+	return r.Status == job.ResultRunning && r.Claim != nil && r.Claim.Until.After(now) && (r.Detached != nil || !f.gone(r.Claim.Owner))
+}
+
+// close returns a result as it counts: live claims as they are, unless the run was
+// canceled by force, other rows that are not terminal in their last state, which is
+// stored first.
 func (f *Functions) close(ctx context.Context, run job.Run, r job.Result, cause finisher.Cause, now time.Time) (job.Result, error) {
 	for try := 0; ; try++ {
-		if r.Status == job.ResultRunning && r.Claim != nil && r.Claim.Until.After(now) && !f.gone(r.Claim.Owner) {
+		live := f.live(r, now)
+		if live && !run.CancelForce {
 			return r, nil
 		}
 		last, changed := finisher.Close(r, cause, now)
+		if live {
+			last, changed = finisher.Aborted(r, now), true
+		}
 		if !changed {
 			return r, nil
 		}

@@ -45,6 +45,9 @@ type Config struct {
 	SoleOwner bool
 
 	Limits Deployment
+	// DetachAfter is the time limit above which commands run detached where the
+	// platform has that; 0: job.DetachAfter; negative: none do.
+	DetachAfter time.Duration
 	// Server is what templates see of this installation.
 	Server render.Server
 	// Every is the time between two looks at the run while a command runs;
@@ -128,7 +131,8 @@ func (f *Functions) log(tenant, run string) *slog.Logger {
 
 // Plan starts a run: it stores the plan with the run, which is running from
 // then on, and returns it. A run that was planned before keeps its plan. A run
-// that is over, canceled, or too late to start has no units.
+// that is over, canceled, or too late to start has no units, unless commands may
+// run detached on its devices: somebody has to end them.
 func (f *Functions) Plan(ctx context.Context, in RunRef) (Planned, error) {
 	p, err := f.plan(ctx, in)
 	return p, exit(err)
@@ -145,20 +149,21 @@ func (f *Functions) plan(ctx context.Context, in RunRef) (Planned, error) {
 		}
 		now := f.now()
 		none := Planned{V: Version, Tenant: in.Tenant, Run: in.Run, Map: MapNone, Units: []int{}, Concurrency: 1}
-		if run.Status.Terminal() || run.Canceling() || run.Deadline != nil && !now.Before(*run.Deadline) {
+		detach := f.detaches(j.Limits)
+		if run.Status.Terminal() || f.closed(run, now) && !(detach && run.Started != nil) {
 			return none, nil
 		}
 		if run.Status != job.Queued && run.Status != job.Running {
 			return Planned{}, job.Errorf(job.Invalid, "run %s is %s", run.ID, run.Status)
 		}
-		out := planner.Plan(planner.Input{Devices: run.Total, Limits: bounded(j.Limits), Now: now, Deployment: planner.Deployment{
+		out := planner.Plan(planner.Input{Devices: run.Total, Limits: bounded(j.Limits), RunLimit: j.Limits.RunTimeout, Detached: detach, Now: now, Deployment: planner.Deployment{
 			Concurrency: f.cfg.Limits.Concurrency, Invocation: f.cfg.Limits.Invocation, HeldWait: heldWait, Throttled: f.cfg.Limits.Throttled,
 		}})
 		if run.Started == nil {
 			next := run
 			next.Status, next.Reason = job.Running, ""
 			next.Started, next.Deadline, next.Due = &now, &out.Deadline, out.Deadline
-			next.Units, next.DevicesPerUnit = out.Units, out.DevicesPerUnit
+			next.Units, next.DevicesPerUnit, next.Detaches = out.Units, out.DevicesPerUnit, detach
 			err := f.cfg.Store.UpdateRun(ctx, run, next, job.AuditEntry{})
 			if job.CodeOf(err) == job.Conflict && try < conflictTries {
 				continue
@@ -186,6 +191,27 @@ func (f *Functions) plan(ctx context.Context, in RunRef) (Planned, error) {
 		return p, nil
 	}
 }
+
+// closed reports whether a run begins no device any more: it was canceled, it is
+// overdue, or it has not begun when it was to.
+func (f *Functions) closed(run job.Run, now time.Time) bool {
+	return run.Canceling() || run.Deadline != nil && !now.Before(*run.Deadline) ||
+		run.Started == nil && run.StartBefore != nil && !now.Before(*run.StartBefore)
+}
+
+// detaches reports whether a job's commands run detached, where the platform has
+// that.
+func (f *Functions) detaches(l job.Limits) bool {
+	held := f.cfg.Limits.Invocation
+	if held > 0 {
+		held = max(time.Second, held-detachMargin)
+	}
+	return bounded(l).Detach(f.cfg.DetachAfter, held)
+}
+
+// detachMargin is what a call keeps of its time for reaching a device and
+// letting go of it.
+const detachMargin = time.Minute
 
 // conflictTries is how often a task reads a run again that changed under it.
 const conflictTries = 10
