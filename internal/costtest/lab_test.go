@@ -97,8 +97,9 @@ func newLab(t *testing.T, devices, answering int) *lab {
 // elsewhere starts executions: the test makes their calls itself.
 type elsewhere struct{}
 
-func (elsewhere) Start(context.Context, string, string) error        { return nil }
-func (elsewhere) Stop(context.Context, string, string, string) error { return nil }
+func (elsewhere) Start(context.Context, string, string) error         { return nil }
+func (elsewhere) Stop(context.Context, string, string, string) error  { return nil }
+func (elsewhere) Ended(context.Context, string, string) (bool, error) { return false, nil }
 
 func (l *lab) must(err error) {
 	l.t.Helper()

@@ -42,7 +42,9 @@ type bench struct {
 	started []string
 	stopped []string
 	startErr,
-	stopErr error
+	stopErr,
+	endedErr error
+	ended  map[string]bool // executions that are over
 	settle func(ctx context.Context, tenant, run string) (bool, error)
 }
 
@@ -58,6 +60,12 @@ func (b *bench) Stop(_ context.Context, _, run, _ string) error {
 	defer b.mu.Unlock()
 	b.stopped = append(b.stopped, run)
 	return b.stopErr
+}
+
+func (b *bench) Ended(_ context.Context, _, run string) (bool, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.ended[run], b.endedErr
 }
 
 func (b *bench) clock() time.Time {

@@ -95,6 +95,14 @@ func (d *Dispatcher) sweepRun(ctx context.Context, row store.OpenRow, swept *Swe
 		// because a Finish after the end of its map met a live claim.
 		return d.sweepSettle(ctx, run, swept)
 	case run.Status == job.Queued:
+		// Where it cannot be known, a start harms nothing.
+		ended, err := d.Workflow.Ended(ctx, run.Tenant, run.ID)
+		if err != nil {
+			d.Log.WarnContext(ctx, "execution not known", "tenant", run.Tenant, "run", run.ID, "err", err)
+		}
+		if ended {
+			return d.sweepAborted(ctx, run, swept)
+		}
 		if err := d.Workflow.Start(ctx, run.Tenant, run.ID); err != nil {
 			return err
 		}
@@ -113,6 +121,21 @@ func (d *Dispatcher) sweepRun(ctx context.Context, row store.OpenRow, swept *Swe
 		}
 	}
 	return nil
+}
+
+// sweepAborted ends a run whose execution is over and has not begun it: it was
+// ended from outside, and its name stays taken, so that no start begins it again.
+func (d *Dispatcher) sweepAborted(ctx context.Context, run job.Run, swept *Swept) error {
+	next := run
+	next.Reason = job.ReasonAborted
+	next.Due = d.Store.Now().Add(startAgain)
+	if err := d.Store.UpdateRun(ctx, run, next, job.AuditEntry{}); err != nil {
+		if job.CodeOf(err) == job.Conflict {
+			return nil // it began, and was over within a moment
+		}
+		return err
+	}
+	return d.sweepSettle(ctx, next, swept)
 }
 
 func (d *Dispatcher) sweepSettle(ctx context.Context, run job.Run, swept *Swept) error {

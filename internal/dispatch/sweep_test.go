@@ -64,6 +64,45 @@ func TestSweep_SettlesWhatFinishLeft(t *testing.T) {
 	}
 }
 
+// A run whose execution was ended from outside before it began is over at the
+// next sweep: its name stays taken, and no start begins it again. One of which
+// that cannot be known is started as before.
+func TestSweep_ExecutionEndedBeforeItBegan(t *testing.T) {
+	ctx := context.Background()
+	b := newBench(t)
+	for _, id := range []string{"ended", "unheard-of", "begun"} {
+		b.stored(t, id, func(r *job.Run) {
+			r.Status, r.Started, r.Due = job.Queued, nil, b.clock().Add(time.Minute)
+			if id == "begun" { // since the row was read: a later due time is its own
+				now := b.clock()
+				r.Status, r.Started = job.Running, &now
+			}
+		})
+	}
+	b.ended = map[string]bool{"ended": true, "begun": true}
+	b.settle = func(ctx context.Context, tenant, id string) (bool, error) {
+		run, err := b.store.Run(ctx, tenant, id)
+		must(t, err)
+		if id != "begun" && (run.Reason != job.ReasonAborted || run.Status != job.Queued) {
+			t.Errorf("%s is settled as %s %q", id, run.Status, run.Reason)
+		}
+		return b.end(ctx, tenant, id, job.Failed)
+	}
+	b.advance(2 * time.Minute)
+	if s, err := b.Sweep(ctx); err != nil || s.Started != 1 || s.Settled != 2 {
+		t.Fatalf("swept %+v, %v", s, err)
+	}
+	if !slices.Equal(b.started, []string{"unheard-of"}) || len(b.stopped) != 0 {
+		t.Errorf("started %v, stopped %v", b.started, b.stopped)
+	}
+
+	b.endedErr = job.Errorf(job.Unavailable, "no answer")
+	b.advance(2 * time.Minute)
+	if s, err := b.Sweep(ctx); err != nil || s.Started != 1 {
+		t.Fatalf("where it cannot be known: swept %+v, %v", s, err)
+	}
+}
+
 // An execution that cannot be stopped does not keep its run from ending: a
 // closed run grants no claim.
 func TestSweep_SettlesAlthoughItCannotStop(t *testing.T) {

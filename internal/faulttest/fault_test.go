@@ -86,6 +86,7 @@ var faults = []struct {
 		w.hits.Add(1)
 		_ = w.flow.Stop(context.Background(), tenant, run, "somebody")
 	}}},
+	{"execution ended from outside before its plan", fault{aborts: true}},
 	{"start that never happened", fault{start: func(w *world) (bool, error) {
 		if !w.hit(0.6) {
 			return false, nil
@@ -269,6 +270,33 @@ func (w *world) judge(c *toll, id, script string) {
 	if run.Status.Terminal() && counts != run.Counts {
 		c.lost++
 		w.t.Errorf("run %s: counts %+v, results %+v", id, run.Counts, counts)
+	}
+}
+
+// A run whose execution is ended from outside before its plan is over within
+// minutes, and not at the end of the time that a start may take: it has failed,
+// and no device was begun with.
+func TestAbortedBeforeItsPlan(t *testing.T) {
+	w := newWorld(t, devices, fault{aborts: true})
+	s, err := w.front.Submit(t.Context(), admin, dispatch.Submission{Service: "work", Payload: []byte(`{"n":0}`)})
+	w.must(err)
+	var run job.Run
+	for end := time.Now().Add(patience); !run.Status.Terminal() && time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		run, err = w.store.Run(t.Context(), tenant, s.Run.ID)
+		w.must(err)
+	}
+	if run.Status != job.Failed || run.Reason != job.ReasonAborted || run.Counts.Skipped != devices || w.fleet.Executions() != 0 {
+		t.Fatalf("%s %q %+v, %d commands", run.Status, run.Reason, run.Counts, w.fleet.Executions())
+	}
+	if took := run.Ended.Sub(run.Created); took > 3*time.Minute {
+		t.Errorf("it took %s", took)
+	}
+	page, err := w.front.Results(t.Context(), admin, run.ID, 0, 0)
+	w.must(err)
+	for _, r := range page.Results {
+		if r.Status != job.ResultSkipped || r.Reason != job.ReasonAborted || r.Attempts != 0 {
+			t.Errorf("%+v", r)
+		}
 	}
 }
 

@@ -74,6 +74,8 @@ type fault struct {
 	lives func(w *world) int
 	// start may swallow a start.
 	start func(w *world) (swallowed bool, err error)
+	// aborts has every execution ended from outside when it is to plan.
+	aborts bool
 	// twice has everything called twice at once.
 	twice bool
 	// during is run beside each run.
@@ -203,6 +205,11 @@ func (w *world) respond(in sshsim.Invocation) sshsim.Reply {
 func (w *world) newFlow() *localworkflow.Workflow {
 	return localworkflow.New(localworkflow.Config{
 		Plan: func(ctx context.Context, ref task.RunRef) (task.Planned, error) {
+			if w.fault.aborts {
+				w.hits.Add(1)
+				_ = w.flow.Stop(ctx, ref.Tenant, ref.Run, "somebody")
+				return task.Planned{}, ctx.Err()
+			}
 			return both(w, func() (task.Planned, error) { return w.process(false).tasks.Plan(ctx, ref) })
 		},
 		Execute: func(ctx context.Context, ref task.UnitRef) (task.Executed, error) {
@@ -354,6 +361,10 @@ func (s starter) Start(ctx context.Context, tenant, run string) error {
 
 func (s starter) Stop(ctx context.Context, tenant, run, reason string) error {
 	return errors.Join(s.w.flow.Stop(ctx, tenant, run, reason), s.w.flow2.Stop(ctx, tenant, run, reason))
+}
+
+func (s starter) Ended(ctx context.Context, tenant, run string) (bool, error) {
+	return s.w.flow.Ended(ctx, tenant, run)
 }
 
 // sweep is the sweeper, which is called again and again.

@@ -109,6 +109,9 @@ func Settle(in Input) Decision {
 	if r.Reason == job.ReasonInternal && r.Message == "" {
 		r.Message = "the run could not be planned; the log says why"
 	}
+	if r.Reason == job.ReasonAborted && r.Message == "" {
+		r.Message = "the execution was ended from outside before it began"
+	}
 	status, _ := r.Unreached()
 	counts.Add(status, unreached)
 	counts.Total = r.Total
@@ -163,6 +166,8 @@ func outcome(r job.Run, cause Cause, c job.Counts, unreached, deadlineKills int)
 		return job.Missed, job.ReasonTooLate
 	case cause == StopAfter:
 		return job.Failed, job.ReasonStopAfter
+	case cause == PlanFailed && r.Reason == job.ReasonAborted: // closed by the sweeper
+		return job.Failed, job.ReasonAborted
 	case cause == PlanFailed:
 		return job.Failed, job.ReasonInternal
 	case r.Total == 0 && r.NeedsTargets:

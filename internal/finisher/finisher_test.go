@@ -61,6 +61,7 @@ func TestSettle_Outcome(t *testing.T) {
 		{"stopped after failures, none left", Input{Run: stopping(running(3)), Counts: job.Counts{Failed: 3}}, job.Failed, job.ReasonStopAfter, job.Counts{Total: 3, Failed: 3}},
 		{"stopped after failures, and overdue", Input{Run: stopping(overdue(running(3))), Counts: job.Counts{Failed: 2}}, job.Failed, job.ReasonStopAfter, job.Counts{Total: 3, Failed: 2, Skipped: 1}},
 		{"stopped after failures, and canceled", Input{Run: stopping(canceling(running(3))), Counts: job.Counts{Failed: 2}}, job.StatusCanceled, job.ReasonCanceled, job.Counts{Total: 3, Failed: 2, Canceled: 1}},
+		{"its execution ended before it began", Input{Run: job.Run{Status: job.Queued, Reason: job.ReasonAborted, Total: 2}}, job.Failed, job.ReasonAborted, job.Counts{Total: 2, Skipped: 2}},
 		{"no plan", Input{Run: job.Run{Status: job.Queued, Total: 2}}, job.Failed, job.ReasonInternal, job.Counts{Total: 2, Skipped: 2}},
 	} {
 		c.in.Now = now
@@ -68,7 +69,7 @@ func TestSettle_Outcome(t *testing.T) {
 		if !d.Settled || d.Run.Status != c.status || d.Run.Reason != c.reason || d.Run.Counts != c.counts {
 			t.Errorf("%s: settled %v, %s %q %+v, want %s %q %+v", c.name, d.Settled, d.Run.Status, d.Run.Reason, d.Run.Counts, c.status, c.reason, c.counts)
 		}
-		if (d.Run.Message != "") != (c.reason == job.ReasonInternal) {
+		if (d.Run.Message != "") != (c.reason == job.ReasonInternal || c.reason == job.ReasonAborted) {
 			t.Errorf("%s: message %q", c.name, d.Run.Message)
 		}
 		if d.Run.Ended == nil || !d.Run.Due.IsZero() {

@@ -48,6 +48,8 @@ func (r Run) Unreached() (ResultStatus, string) {
 		return ResultSkipped, ReasonStopAfter
 	case r.Reason == ReasonInternal:
 		return ResultSkipped, ReasonInternal
+	case r.Reason == ReasonAborted:
+		return ResultSkipped, ReasonAborted
 	}
 	return ResultSkipped, ReasonCapacity
 }

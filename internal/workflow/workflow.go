@@ -17,4 +17,8 @@ type Workflow interface {
 	// are under way. Stopping one that is over or unknown succeeds. Stop
 	// does not call Finish; who stops, settles.
 	Stop(ctx context.Context, tenant, run, reason string) error
+	// Ended reports whether the execution was started and is over, however it
+	// ended. One that goes on, and one that is not known, are not. The answer
+	// may be as old as some seconds.
+	Ended(ctx context.Context, tenant, run string) (bool, error)
 }

@@ -69,6 +69,7 @@ var reasons = map[string]string{
 	job.ReasonKillUnsure:     "The time limit was reached; whether the command has stopped is not known.",
 	job.ReasonCapacity:       "The device was not reached for want of capacity.",
 	job.ReasonDeadline:       "The run's deadline passed before the device's turn.",
+	job.ReasonAborted:        "The run's execution was ended from outside before it began.",
 	job.ReasonDeviceGone:     "The device was deleted after the run was submitted.",
 	job.ReasonUnsupported:    "The device cannot do what was asked.",
 	job.ReasonInternal:       "Internal error.",

@@ -145,6 +145,15 @@ func (w *Workflow) Stop(_ context.Context, tenant, run, reason string) error {
 	return nil
 }
 
+// Ended reports whether the execution of a run is over, in this process. One
+// that another Start would begin again is not.
+func (w *Workflow) Ended(_ context.Context, tenant, run string) (bool, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	_, over := w.over[name{tenant, run}]
+	return over, nil
+}
+
 // Over returns a channel that is closed when the execution of a run is over and
 // the last of its tasks has returned. It is closed already for one that is over
 // or unknown.

@@ -44,7 +44,7 @@ func TestMinistack(t *testing.T) {
 }
 
 // enforced shows that the emulator is a judge of callers' rights: one that may
-// start but not stop is refused. It does not judge the rights of a machine's
+// start and nothing else is refused the rest. It does not judge the rights of a machine's
 // own role.
 func enforced(t *testing.T, root aws.Config) {
 	out := deploy(t, root, "guarded", serveTasks(t, workflowtest.Tasks{
@@ -63,6 +63,9 @@ func enforced(t *testing.T, root aws.Config) {
 	if err := w.Stop(t.Context(), "tenant", "run", "why"); job.CodeOf(err) != job.Unavailable {
 		t.Errorf("stop, which is not allowed: %v", err)
 	}
+	if _, err := w.Ended(t.Context(), "tenant", "run"); job.CodeOf(err) != job.Unavailable {
+		t.Errorf("ended, which is not allowed: %v", err)
+	}
 }
 
 // driver returns the driver under test. It may do what it was deployed to be
@@ -80,7 +83,7 @@ func driver(t *testing.T, root aws.Config, out map[string]string) *sfnworkflow.W
 
 func conformance(t *testing.T, root aws.Config) {
 	workflowtest.Run(t, func(t *testing.T, tasks workflowtest.Tasks) workflowtest.Harness {
-		out := deploy(t, root, "run", serveTasks(t, tasks), "states:StartExecution", "states:StopExecution")
+		out := deploy(t, root, "run", serveTasks(t, tasks), "states:StartExecution", "states:StopExecution", "states:DescribeExecution")
 		w := driver(t, root, out)
 		return &ministack{driver: w, client: sfn.NewFromConfig(root), machine: out["Machine"]}
 	})

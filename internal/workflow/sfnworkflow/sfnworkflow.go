@@ -21,11 +21,13 @@ import (
 )
 
 // API is the part of the Step Functions client that is used, and so what the
-// policy of a function must allow: states:StartExecution on the state machine
-// and states:StopExecution on its executions.
+// policy of a function must allow: states:StartExecution on the state machine,
+// states:StopExecution and, for who calls Ended, states:DescribeExecution on its
+// executions.
 type API interface {
 	StartExecution(context.Context, *sfn.StartExecutionInput, ...func(*sfn.Options)) (*sfn.StartExecutionOutput, error)
 	StopExecution(context.Context, *sfn.StopExecutionInput, ...func(*sfn.Options)) (*sfn.StopExecutionOutput, error)
+	DescribeExecution(context.Context, *sfn.DescribeExecutionInput, ...func(*sfn.Options)) (*sfn.DescribeExecutionOutput, error)
 }
 
 // Workflow starts and stops executions of one state machine. It implements
@@ -89,6 +91,27 @@ func (w *Workflow) Stop(ctx context.Context, _, run, reason string) error {
 		return nil
 	}
 	return classify(ctx, err, "stop the execution")
+}
+
+// Ended reports whether the execution of a run is over. The service forgets one
+// 90 days after its end.
+func (w *Workflow) Ended(ctx context.Context, _, run string) (bool, error) {
+	out, err := w.client.DescribeExecution(ctx, &sfn.DescribeExecutionInput{
+		ExecutionArn: aws.String(w.executions + run),
+		IncludedData: types.IncludedDataMetadataOnly,
+	})
+	var missing *types.ExecutionDoesNotExist
+	switch {
+	case errors.As(err, &missing):
+		return false, nil
+	case err != nil:
+		return false, classify(ctx, err, "describe the execution")
+	}
+	switch out.Status {
+	case types.ExecutionStatusSucceeded, types.ExecutionStatusFailed, types.ExecutionStatusTimedOut, types.ExecutionStatusAborted:
+		return true, nil
+	}
+	return false, nil // also one that waits to be begun again
 }
 
 // notRunning reports whether a stop was refused because the execution is over.

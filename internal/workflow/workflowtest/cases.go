@@ -213,6 +213,25 @@ func stops() []testCase {
 			s.stop(t, y)
 			y.check(t, once)
 		}},
+		{name: "ended or not", run: func(t *testing.T, s *suite) {
+			begun, release := make(chan struct{}), make(chan struct{})
+			x := s.add(&script{units: 1, onExecute: func(int, int, int) (bool, error) {
+				close(begun)
+				<-release
+				return false, nil
+			}})
+			s.ended(t, x, false) // not known
+			s.start(t, x)
+			await(t, begun, "the first call of Execute")
+			s.ended(t, x, false)
+			close(release)
+			s.harness.Over(t, x.tenant, x.run)
+			s.ended(t, x, true)
+
+			y := s.add(&script{units: 1, onPlan: func(int) error { return invalid() }})
+			s.play(t, y)
+			s.ended(t, y, true)
+		}},
 		{name: "stop while planning", run: func(t *testing.T, s *suite) {
 			begun, release := make(chan struct{}), make(chan struct{})
 			x := s.add(&script{units: 2, onPlan: func(int) error {
@@ -225,6 +244,7 @@ func stops() []testCase {
 			s.stop(t, x)
 			close(release)
 			s.harness.Over(t, x.tenant, x.run)
+			s.ended(t, x, true)
 			s.barrier(t)
 			x.check(t, want{plans: 1})
 		}},
@@ -272,6 +292,13 @@ func (s *suite) stop(t *testing.T, x *script) {
 	t.Helper()
 	if err := s.harness.Workflow().Stop(t.Context(), x.tenant, x.run, "the test says so"); err != nil {
 		t.Fatalf("stop: %v", err)
+	}
+}
+
+func (s *suite) ended(t *testing.T, x *script, want bool) {
+	t.Helper()
+	if ended, err := s.harness.Workflow().Ended(t.Context(), x.tenant, x.run); err != nil || ended != want {
+		t.Errorf("ended: %v, %v; want %v", ended, err, want)
 	}
 }
 
