@@ -95,4 +95,6 @@ var (
 )
 
 // plain replaces what differs from run to run.
-func plain(body string) string { return isos.ReplaceAllString(stamps.ReplaceAllString(body, "T"), "ISO") }
+func plain(body string) string {
+	return isos.ReplaceAllString(stamps.ReplaceAllString(body, "T"), "ISO")
+}

@@ -29,7 +29,7 @@ func TestTemplates_CreateShowUpdateDelete(t *testing.T) {
 	s := apitest.Start(t, apitest.Options{})
 	made := makeTemplate(t, s, "Say it", object{"description": "says", "description_format": "Say %{word}", "locked": false,
 		"execution_timeout_interval": 60, "effective_user_attributes": object{"value": "bob", "overridable": false, "current_user": false},
-		"template":                   "<%#\nname: Say it\n%>\r\necho\r\n", "location_ids": []int{2}, "organization_ids": []string{"1"},
+		"template": "<%#\nname: Say it\n%>\r\necho\r\n", "location_ids": []int{2}, "organization_ids": []string{"1"},
 		"template_inputs_attributes": []object{{"name": "word", "input_type": "user", "required": true}}})
 	for key, value := range (object{
 		"name": "Say it", "job_category": "Commands", "provider_type": "script", "snippet": false, "description_format": "Say %{word}",

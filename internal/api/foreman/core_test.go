@@ -1,0 +1,100 @@
+package foreman_test
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"drover/internal/api/apitest"
+)
+
+func TestCore(t *testing.T) {
+	s := apitest.Start(t, apitest.Options{})
+	wantBody(t, s, 200, `{"api_version":2,"result":"ok","status":200,"version":"3.9.0"}`, get("/api/status"))
+	wantBody(t, s, 200, `{"api_version":2,"result":"ok","status":200,"version":"3.9.0"}`, get("/api/v2/status?page=1&per_page=250"))
+	ping := get("/api/ping")
+	ping.User = ""
+	wantBody(t, s, 200, `{"results":{"foreman":{"database":{"active":true,"duration_ms":"0"}}}}`, ping)
+	if o := want(t, s, 200, get("/api/statuses")); !strings.Contains(fmt.Sprint(o), "foreman_remote_execution") {
+		t.Errorf("%v", o)
+	}
+	if o := want(t, s, 200, get("/api")); !strings.Contains(fmt.Sprint(o), "/api/job_templates") {
+		t.Errorf("%v", o)
+	}
+	if o := want(t, s, 404, post("/ansible/api/v2/ansible_inventories/schedule", object{})); o["error"] == nil {
+		t.Errorf("%v", o)
+	}
+}
+
+func TestErrors(t *testing.T) {
+	s := apitest.Start(t, apitest.Options{})
+	with := func(q apitest.Request, name, value string) apitest.Request {
+		q.Header[name] = value
+		return q
+	}
+	as := func(q apitest.Request, user string) apitest.Request { q.User = user; return q }
+	plainText := post("/api/bookmarks", "x=1")
+	plainText.Header["Content-Type"] = "text/plain"
+	noType := post("/api/bookmarks", "{}")
+	delete(noType.Header, "Content-Type")
+	const media = "is unsupported in API v2 for POST and PUT requests. Please use 'Content-Type: application/json'.\"}}"
+	for _, c := range []struct {
+		name   string
+		q      apitest.Request
+		status int
+		body   string
+	}{
+		{"E1 no credentials", as(get("/api/status"), ""), 401, `{"error":{"message":"Unable to authenticate user "}}`},
+		{"E1 wrong password", with(as(get("/api/hosts"), ""), "Authorization", "Basic bm9ib2R5Ong="), 401, `{"error":{"message":"Unable to authenticate user nobody"}}`},
+		{"E1 before the path", as(get("/api/zz"), ""), 401, `{"error":{"message":"Unable to authenticate user "}}`},
+		{"E4", as(post(templates, object{}), apitest.Viewer), 403,
+			`{"error":{"details":"Missing one of the required permissions: create_job_templates","message":"Access denied","missing_permissions":["create_job_templates"]}}`},
+		{"E4 before the media type", as(plainText, apitest.Viewer), 403,
+			`{"error":{"details":"Missing one of the required permissions: create_bookmarks","message":"Access denied","missing_permissions":["create_bookmarks"]}}`},
+		{"E10 before E5", get("/api/hosts/77?location_id=5"), 404, `{"message":"Location with id 5 not found"}`},
+		{"E10 before E11", func() apitest.Request { q := plainText; q.Path += "?location_id=5"; return q }(), 404, `{"message":"Location with id 5 not found"}`},
+		{"E11", plainText, 415, `{"error":{"message":"Media type in 'Content-Type: text/plain' ` + media},
+		{"E11 none", noType, 415, `{"error":{"message":"Media type in 'Content-Type: ' ` + media},
+		{"E12", post("/api/bookmarks", `{"bookmark":`), 400, `{"error":"There was a problem in the JSON you submitted: The body is not valid JSON.","status":400}`},
+		{"E12 no object", post("/api/bookmarks", `[]`), 400, `{"error":"There was a problem in the JSON you submitted: The body is not an object.","status":400}`},
+		{"no such path", get("/api/zz"), 404, `{"error":{"message":"The resource you were looking for does not exist."}}`},
+		{"no such method", request("PATCH", "/api/hosts/1", "{}"), 404, `{"error":{"message":"The resource you were looking for does not exist."}}`},
+		{"charset is fine", with(post("/api/bookmarks", "{}"), "Content-Type", "application/json; charset=utf-8"), 422, ""},
+		{"a type on GET is not looked at", with(get("/api/status"), "Content-Type", "text/plain"), 200, ""},
+		{"an odd Accept is JSON", with(get("/api/status"), "Accept", "text/html"), 200, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			a := s.Do(c.q)
+			if a.Status != c.status || c.body != "" && a.Body != c.body {
+				t.Errorf("%d %s\nwant %d %s", a.Status, a.Body, c.status, c.body)
+			}
+			if got := a.Header.Get("Content-Type"); got != "application/json; charset=utf-8" {
+				t.Errorf("the answer is %s", got)
+			}
+			if a.Header.Get("Apipie-Checksum") == "" || a.Header.Get("Foreman_version") != "3.9.0" || a.Header.Get("Foreman_api_version") != "2" ||
+				a.Header.Get("Foreman_current_location") != "; ANY" || a.Header.Get("Foreman_current_organization") != "; ANY" {
+				t.Errorf("headers are missing: %v", a.Header)
+			}
+		})
+	}
+	big := s.Do(post("/api/bookmarks", `{"bookmark":{"name":"`+strings.Repeat("x", 5<<20)+`"}}`))
+	if big.Status != http.StatusRequestEntityTooLarge {
+		t.Errorf("a large body: %d", big.Status)
+	}
+}
+
+func TestMethods(t *testing.T) {
+	s := apitest.Start(t, apitest.Options{})
+	head := s.Do(request(http.MethodHead, "/api/hosts", nil))
+	if head.Status != 200 || head.Body != "" || head.Header.Get("Content-Type") == "" {
+		t.Errorf("HEAD: %v", head)
+	}
+	options := s.Do(apitest.Request{Method: http.MethodOptions, Path: "/api/job_templates/1"})
+	if options.Status != http.StatusNoContent || options.Header.Get("Allow") != "DELETE, GET, HEAD, PUT, OPTIONS" {
+		t.Errorf("OPTIONS: %d %v", options.Status, options.Header)
+	}
+	if a := s.Do(apitest.Request{Method: http.MethodOptions, Path: "/api/zz"}); a.Status != 404 {
+		t.Errorf("OPTIONS of nothing: %v", a)
+	}
+}
