@@ -162,8 +162,9 @@ func (a *App) wire() error {
 	})
 	a.workflow = localworkflow.New(localworkflow.Config{
 		Plan: tasks.Plan, Execute: tasks.Execute, Finish: tasks.Finish, MaxConcurrency: a.cfg.Concurrency, Log: a.log})
+	defaults := foreman.Defaults()
 	a.dispatch = dispatch.New(dispatch.Config{
-		Store: a.store, Workflow: a.workflow, Box: box, Blobs: blobs, Log: a.log, Local: true,
+		Store: a.store, Workflow: a.workflow, Box: box, Blobs: blobs, Log: a.log, Local: true, Defaults: &defaults,
 		Settle: func(ctx context.Context, tenant, run string) (bool, error) {
 			f, err := tasks.Finish(ctx, task.RunRef{V: task.Version, Tenant: tenant, Run: run})
 			return f.Settled, err
