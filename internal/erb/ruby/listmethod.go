@@ -37,10 +37,7 @@ func (m *Machine) arrayMethod(a *Array, name string, args []Value, b *block) (Va
 	case "compact":
 		return m.keep(a, func(v Value, _ []Value) (bool, error) { return v != nil, nil })
 	case "uniq":
-		return m.keep(a, func(v Value, kept []Value) (bool, error) {
-			in, err := m.includes(kept, v)
-			return !in, err
-		})
+		return m.uniq(a)
 	case "sort":
 		return m.sort(a)
 	case "flatten":
@@ -240,6 +237,22 @@ func (m *Machine) some(elems []Value, b *block, any bool) (Value, error) {
 		}
 	}
 	return !any, nil
+}
+
+// uniq tells 1 from 1.0, as the keys of a hash do.
+func (m *Machine) uniq(a *Array) (Value, error) {
+	seen := NewHash()
+	return m.keep(a, func(v Value, kept []Value) (bool, error) {
+		if _, ok := keyOf(v); !ok {
+			in, err := m.includes(kept, v)
+			return !in, err
+		}
+		if _, ok := seen.Get(v); ok {
+			return false, m.look(v)
+		}
+		seen.Set(v, nil)
+		return true, m.Alloc(sizeEntry)
+	})
 }
 
 func (m *Machine) sort(a *Array) (Value, error) {

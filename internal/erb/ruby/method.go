@@ -220,9 +220,9 @@ func leadingFloat(s string) float64 {
 		return any
 	}
 	digits = run()
-	if digits && end+1 < len(s) && s[end] == '.' && isDigit(s[end+1]) {
+	if end+1 < len(s) && s[end] == '.' && isDigit(s[end+1]) {
 		end++
-		run()
+		digits = run()
 	}
 	if digits && end+1 < len(s) && (s[end] == 'e' || s[end] == 'E') {
 		was := end

@@ -578,7 +578,7 @@ func (p *parser) cases(t token) (node, error) {
 	n := &cases{}
 	var below []node
 	var err error
-	if p.peek().kind != tNewline {
+	if p.peek().kind != tNewline && !p.peek().is("when") {
 		if n.subject, err = p.combined(); err != nil {
 			return nil, err
 		}

@@ -195,7 +195,7 @@ func floatText(f float64) string {
 		}
 		return "0.0"
 	}
-	if a := math.Abs(f); a >= 1e16 || a < 1e-4 {
+	if a := math.Abs(f); a >= 1e15 || a < 1e-4 {
 		s := strconv.FormatFloat(f, 'e', -1, 64)
 		mantissa, exponent, _ := strings.Cut(s, "e")
 		if !strings.Contains(mantissa, ".") {
