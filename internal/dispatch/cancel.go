@@ -13,12 +13,17 @@ const cancelLook = 5 * time.Second
 // Cancel asks a run to stop and returns it as it is then. From the moment that
 // the request is stored no further device is claimed; commands that run are
 // killed. The run stays running (reason canceling) until the last claim is
-// over. A run that is over already is returned as it is.
+// over. A run that is over already is returned as it is. With a run that waits
+// for its time its schedule is canceled.
 func (d *Dispatcher) Cancel(ctx context.Context, p job.Principal, id string) (job.Run, error) {
 	if err := allow(p, job.ActRun); err != nil {
 		return job.Run{}, err
 	}
-	run, err := d.askCancel(ctx, p, id)
+	return d.cancel(ctx, p, id, false)
+}
+
+func (d *Dispatcher) cancel(ctx context.Context, p job.Principal, id string, now bool) (job.Run, error) {
+	run, err := d.askCancel(ctx, p, id, now)
 	if err != nil || run.Status.Terminal() {
 		return run, err
 	}
@@ -37,19 +42,33 @@ func (d *Dispatcher) Cancel(ctx context.Context, p job.Principal, id string) (jo
 // CancelNow is Cancel without waiting: devices that are being worked on are
 // canceled at once, and whether their commands have stopped is not known.
 func (d *Dispatcher) CancelNow(ctx context.Context, p job.Principal, id string) (job.Run, error) {
-	return job.Run{}, errNotYet
+	if err := allow(p, job.ActRun); err != nil {
+		return job.Run{}, err
+	}
+	return d.cancel(ctx, p, id, true)
 }
 
-// askCancel stores the request.
-func (d *Dispatcher) askCancel(ctx context.Context, p job.Principal, id string) (job.Run, error) {
+// askCancel stores the request. force does not wait for devices.
+func (d *Dispatcher) askCancel(ctx context.Context, p job.Principal, id string, force bool) (job.Run, error) {
 	for try := 0; ; try++ {
 		run, err := d.Store.Run(ctx, p.Tenant, id)
-		if err != nil || run.Status.Terminal() || run.Canceling() {
+		if err != nil || run.Status.Terminal() || run.Canceling() && (run.CancelForce || !force) {
 			return run, err
 		}
 		now := d.Store.Now()
+		if run.Status == job.Scheduled && !run.Canceling() {
+			switch sc, err := d.cancelSchedule(ctx, p, run.ScheduleID, id, "run.cancel"); {
+			case err == nil && (!sc.State.Final() || sc.State == job.ScheduleCanceled) && try < 9:
+				continue // it is being canceled, or has begun meanwhile
+			case err != nil && job.CodeOf(err) != job.NotFound:
+				return run, err
+			}
+		}
 		next := run
-		next.CancelAsked, next.CanceledBy = &now, p.Name
+		if !next.Canceling() {
+			next.CancelAsked, next.CanceledBy = &now, p.Name
+		}
+		next.CancelForce = next.CancelForce || force
 		next.Due = now.Add(cancelLook)
 		if next.Status == job.Running {
 			next.Reason = job.ReasonCanceling

@@ -2,8 +2,10 @@ package dispatch
 
 import (
 	"context"
+	"encoding/json"
 	"sync"
 
+	"drover/internal/erb"
 	"drover/internal/inventory"
 	"drover/internal/job"
 	"drover/internal/render"
@@ -35,7 +37,8 @@ func (d *Dispatcher) Preview(ctx context.Context, p job.Principal, sub Submissio
 	if err := allow(p, job.ActRun); err != nil {
 		return nil, 0, nil, err
 	}
-	svc, targets, unknown, err := d.prepare(ctx, p, &sub)
+	o, err := d.prepare(ctx, p, &sub)
+	targets, unknown := o.targets, o.unknown
 	if err != nil {
 		return nil, 0, unknown, err
 	}
@@ -60,8 +63,7 @@ func (d *Dispatcher) Preview(ctx context.Context, p job.Principal, sub Submissio
 	size := 0
 	for _, dev := range devs {
 		row := Preview{Device: dev.Name, Address: dev.Address}
-		row.Text, err = render.Template(ctx, svc.Body, render.Env{
-			Device: &dev, Devices: all, Payload: sub.Payload, User: render.User{Name: p.Name}})
+		row.Text, err = d.rendered(ctx, p, o, dev, all)
 		if err != nil {
 			if ctx.Err() != nil {
 				return nil, 0, unknown, job.Wrap(job.Canceled, ctx.Err(), "preview interrupted")
@@ -74,4 +76,38 @@ func (d *Dispatcher) Preview(ctx context.Context, p job.Principal, sub Submissio
 		rows = append(rows, row)
 	}
 	return rows, len(targets), unknown, nil
+}
+
+// rendered is what an order sends to a device. Hidden inputs are shown as such.
+func (d *Dispatcher) rendered(ctx context.Context, p job.Principal, o order, dev job.Device, all func() ([]job.Device, error)) (string, error) {
+	j := o.job
+	if j.TemplateID == 0 {
+		return render.Template(ctx, j.Body, render.Env{Device: &dev, Devices: all, Payload: j.Payload, User: render.User{Name: p.Name}})
+	}
+	values := map[string]string{}
+	if err := json.Unmarshal(j.Payload, &values); err != nil {
+		return "", job.Wrap(job.Internal, err, "decode the inputs")
+	}
+	for name := range o.hidden {
+		values[name] = job.Redacted
+	}
+	if j.Language != job.LanguageERB {
+		payload, err := json.Marshal(values)
+		if err != nil {
+			return "", job.Wrap(job.Internal, err, "encode the inputs")
+		}
+		return render.Template(ctx, j.Body, render.Env{Device: &dev, Devices: all, Payload: payload, User: render.User{Name: p.Name}})
+	}
+	return erb.Render(ctx, j.Body, erb.Env{
+		Device: &dev, Params: inventory.Params(dev), Facts: inventory.Facts(dev), Inputs: j.Inputs, Values: values,
+		Template: j.ServiceName, User: p.Name, Now: d.Store.Now(),
+		Lookup: func(ctx context.Context, name string) (erb.Included, error) {
+			t, err := d.Store.TemplateByName(ctx, p.Tenant, name)
+			if err != nil {
+				return erb.Included{}, err
+			}
+			below, err := d.Store.Included(ctx, t)
+			return erb.Included{Body: t.Body, Inputs: job.EffectiveInputs(t, below), Snippet: t.Snippet}, err
+		},
+	})
 }

@@ -67,7 +67,7 @@ func (d *Dispatcher) Job(ctx context.Context, p job.Principal, run job.Run) (job
 	if err := json.Unmarshal(data, &spec); err != nil {
 		return j, job.Wrap(job.Corrupt, err, "the specification of job %s", j.ID)
 	}
-	j.Body, j.Payload = spec.Body, spec.Payload
+	j.Body, j.Payload, j.Inputs = spec.Body, spec.Payload, spec.Inputs
 	return j, nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"drover/internal/inventory"
 	"drover/internal/job"
 	"drover/internal/search"
+	"drover/internal/store"
 )
 
 // deviceQuery compiles a query over devices.
@@ -21,9 +22,20 @@ func (d *Dispatcher) deviceQuery(p job.Principal, query string, mode search.Mode
 
 // foundDevices returns the devices that meet a query, ordered by name, then id.
 func (d *Dispatcher) foundDevices(ctx context.Context, tenant string, q *search.Query) ([]job.Device, error) {
+	var pools map[int64]string // read when a device is in one
 	var found []job.Device
 	err := d.Store.AllDevices(ctx, tenant, func(dev job.Device) error {
-		if q == nil || q.Match(dev) {
+		if q == nil {
+			found = append(found, dev)
+			return ctx.Err()
+		}
+		if pools == nil && len(dev.PoolIDs) > 0 {
+			var err error
+			if pools, err = d.allPoolNames(ctx, tenant); err != nil {
+				return err
+			}
+		}
+		if q.Match(inventory.Candidate{Device: dev, Pools: pick(pools, dev.PoolIDs)}) {
 			found = append(found, dev)
 		}
 		return ctx.Err()
@@ -35,6 +47,23 @@ func (d *Dispatcher) foundDevices(ctx context.Context, tenant string, q *search.
 		return cmp.Or(strings.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
 	})
 	return found, nil
+}
+
+func (d *Dispatcher) allPoolNames(ctx context.Context, tenant string) (map[int64]string, error) {
+	names := map[int64]string{}
+	for q := (store.PageQuery{Limit: store.MaxPageRows}); ; {
+		pools, next, err := d.Store.Pools(ctx, tenant, q)
+		if err != nil {
+			return nil, err
+		}
+		for _, p := range pools {
+			names[p.ID] = p.Name
+		}
+		if next == "" {
+			return names, nil
+		}
+		q.After = next
+	}
 }
 
 // FindDevices returns the devices that meet a query of the search language
@@ -131,12 +160,18 @@ func (d *Dispatcher) Result(ctx context.Context, p job.Principal, run job.Run, d
 
 // RunByNumber returns the run with a number in a space.
 func (d *Dispatcher) RunByNumber(ctx context.Context, p job.Principal, space string, number int64) (job.Run, error) {
-	return job.Run{}, errNotYet
+	if err := allow(p, job.ActRead); err != nil {
+		return job.Run{}, err
+	}
+	return d.Store.RunByNumber(ctx, p.Tenant, space, number)
 }
 
 // RunsByNumber lists the runs of a space, newest first: skip of them are left out,
 // at most limit are returned. total is how many there are. Only the rows of the
 // page are read (and those that skip passes over, as keys).
 func (d *Dispatcher) RunsByNumber(ctx context.Context, p job.Principal, space string, skip, limit int) (runs []job.Run, total int, err error) {
-	return nil, 0, errNotYet
+	if err := allow(p, job.ActRead); err != nil {
+		return nil, 0, err
+	}
+	return d.Store.RunsByNumber(ctx, p.Tenant, space, skip, limit)
 }

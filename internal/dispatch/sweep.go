@@ -90,6 +90,8 @@ func (d *Dispatcher) sweepRun(ctx context.Context, row store.OpenRow, swept *Swe
 			d.Log.WarnContext(ctx, "execution not stopped", "tenant", run.Tenant, "run", run.ID, "err", err)
 		}
 		return d.sweepSettle(ctx, run, swept)
+	case run.Status == job.Scheduled:
+		return d.sweepScheduled(ctx, run, swept)
 	case run.Status == job.Running && run.Deadline != nil && run.Due.Before(*run.Deadline):
 		// A run that goes on is due at its deadline. This one is due before,
 		// because a Finish after the end of its map met a live claim.
@@ -193,10 +195,10 @@ func (d *Dispatcher) forget(ctx context.Context, r store.ExpiredRun) error {
 	return d.Store.ForgetExpired(ctx, r)
 }
 
-// Resume starts every run that is not over, as a process does that may have
-// died in the middle of them, or given one up. Starting what runs already does
+// Resume starts every run that is not over, nor waits for its time, as a process
+// does that may have died in the middle of them, or given one up. Starting what runs already does
 // nothing, and units that have their result are not executed again. It returns
-// how many runs are not over.
+// how many runs it started or found started.
 func (d *Dispatcher) Resume(ctx context.Context) (int, error) {
 	n := 0
 	q := store.PageQuery{Limit: store.MaxPageRows}
@@ -206,6 +208,9 @@ func (d *Dispatcher) Resume(ctx context.Context) (int, error) {
 			return n, err
 		}
 		for _, row := range rows {
+			if row.Scheduled {
+				continue
+			}
 			if err := d.Workflow.Start(ctx, row.Tenant, row.Run); err != nil {
 				return n, err
 			}

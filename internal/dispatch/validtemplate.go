@@ -172,13 +172,8 @@ func validStopAfter(s job.StopAfter) error {
 // validBecome keeps user and method together, as in services: without a user
 // there is no method, and the method of a user is sudo unless given.
 func validBecome(b *job.Become) error {
-	if strings.HasPrefix(b.User, "-") || len(b.User) > 64 {
-		return job.FieldErrorf("become_user", "is not a user name")
-	}
-	for _, r := range b.User {
-		if (r > unicode.MaxASCII || !unicode.IsLetter(r) && !unicode.IsDigit(r)) && !strings.ContainsRune(`_.-@\+$`, r) {
-			return job.FieldErrorf("become_user", "is not a user name: it may hold letters, digits and _ . - @ \\ + $")
-		}
+	if !userName(b.User) {
+		return job.FieldErrorf("become_user", "is not a user name: it may hold letters, digits and _ . - @ \\ + $")
 	}
 	switch b.Method {
 	case "", job.BecomeSudo, job.BecomeSu, job.BecomeDzdo:
@@ -189,6 +184,17 @@ func validBecome(b *job.Become) error {
 		b.Method = job.BecomeSudo
 	}
 	return nil
+}
+
+// userName reports whether s can be the name of an account on a device; it must
+// not be taken for an option of a command. The empty name is one.
+func userName(s string) bool {
+	if strings.HasPrefix(s, "-") || len(s) > 64 {
+		return false
+	}
+	return strings.IndexFunc(s, func(r rune) bool {
+		return (r > unicode.MaxASCII || !unicode.IsLetter(r) && !unicode.IsDigit(r)) && !strings.ContainsRune(`_.-@\+$`, r)
+	}) < 0
 }
 
 // validLine checks text that stands on one line.

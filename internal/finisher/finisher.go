@@ -32,6 +32,8 @@ func CauseOf(r job.Run, now time.Time) Cause {
 		return StopAfter
 	case r.Reason == job.ReasonCapacity: // closed by Settle, see there
 		return Finished
+	case r.Started == nil && r.Reason == job.ReasonTargets: // closed when it was due
+		return PlanFailed
 	case r.Deadline != nil && !now.Before(*r.Deadline):
 		return Overdue
 	case r.Started == nil:
@@ -86,6 +88,9 @@ func Settle(in Input) Decision {
 	r := in.Run
 	if r.Status.Terminal() {
 		return Decision{Settled: true, Run: r}
+	}
+	if r.Status == job.Scheduled && !r.Canceling() {
+		return Decision{Run: r} // it waits for its time
 	}
 	cause := CauseOf(r, in.Now)
 	counts := in.Counts
@@ -166,8 +171,8 @@ func outcome(r job.Run, cause Cause, c job.Counts, unreached, deadlineKills int)
 		return job.Missed, job.ReasonTooLate
 	case cause == StopAfter:
 		return job.Failed, job.ReasonStopAfter
-	case cause == PlanFailed && r.Reason == job.ReasonAborted: // closed by the sweeper
-		return job.Failed, job.ReasonAborted
+	case cause == PlanFailed && (r.Reason == job.ReasonAborted || r.Reason == job.ReasonTargets):
+		return job.Failed, r.Reason
 	case cause == PlanFailed:
 		return job.Failed, job.ReasonInternal
 	case r.Total == 0 && r.NeedsTargets:

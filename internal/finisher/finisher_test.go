@@ -56,6 +56,8 @@ func TestSettle_Outcome(t *testing.T) {
 		{"too late to begin", Input{Run: with(job.Run{Status: job.Queued, Total: 2}, late)}, job.Missed, job.ReasonTooLate, job.Counts{Total: 2, Skipped: 2}},
 		{"too late to begin, and overdue", Input{Run: with(overdue(job.Run{Status: job.Queued, Total: 2}), late)}, job.Missed, job.ReasonTooLate, job.Counts{Total: 2, Skipped: 2}},
 		{"too late to begin, and canceled", Input{Run: with(canceling(job.Run{Status: job.Queued, Total: 2}), late)}, job.StatusCanceled, job.ReasonCanceled, job.Counts{Total: 2, Canceled: 2}},
+		{"its devices could not be found", Input{Run: with(overdue(job.Run{Status: job.Queued}), func(r *job.Run) { r.Reason = job.ReasonTargets })}, job.Failed, job.ReasonTargets, job.Counts{}},
+		{"scheduled, and canceled", Input{Run: canceling(job.Run{Status: job.Scheduled, Total: 2})}, job.StatusCanceled, job.ReasonCanceled, job.Counts{Total: 2, Canceled: 2}},
 		{"begun in time", Input{Run: with(running(2), late), Counts: job.Counts{Failed: 2}}, job.Failed, job.ReasonDevices, job.Counts{Total: 2, Failed: 2}},
 		{"stopped after failures", Input{Run: stopping(running(9)), Counts: job.Counts{Succeeded: 1, Failed: 3}}, job.Failed, job.ReasonStopAfter, job.Counts{Total: 9, Succeeded: 1, Failed: 3, Skipped: 5}},
 		{"stopped after failures, none left", Input{Run: stopping(running(3)), Counts: job.Counts{Failed: 3}}, job.Failed, job.ReasonStopAfter, job.Counts{Total: 3, Failed: 3}},
@@ -75,6 +77,13 @@ func TestSettle_Outcome(t *testing.T) {
 		if d.Run.Ended == nil || !d.Run.Due.IsZero() {
 			t.Errorf("%s: ended %v, due %v", c.name, d.Run.Ended, d.Run.Due)
 		}
+	}
+}
+
+func TestSettle_LeavesAScheduledRunAlone(t *testing.T) {
+	r := with(job.Run{Status: job.Scheduled, Total: 2, Due: now}, late)
+	if d := Settle(Input{Run: r, Now: now}); d.Settled || d.Run.Status != job.Scheduled {
+		t.Errorf("settled %v as %s", d.Settled, d.Run.Status)
 	}
 }
 

@@ -205,7 +205,8 @@ type Targets struct {
 type Selection struct {
 	Targets
 	// Query selects devices in the search language; SavedQueryID does so by a
-	// saved query, read whenever the selection is resolved.
+	// saved query, read whenever the selection is resolved. Where DeviceIDs is not
+	// nil they are what is selected, and Query only says it in words.
 	Query        string `json:"query,omitempty"`
 	SavedQueryID int64  `json:"saved_query_id,omitempty"`
 	// Dynamic says that the devices are found when a run starts, for each run

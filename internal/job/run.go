@@ -45,6 +45,8 @@ type Job struct {
 
 	Creator string    `json:"creator"`
 	Created time.Time `json:"created"`
+
+	Rev string `json:"-"`
 }
 
 // Login replaces parts of a credential for one job.

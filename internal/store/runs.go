@@ -2,10 +2,7 @@ package store
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/base64"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 
@@ -31,241 +28,11 @@ func listKey(tenant string, created time.Time) Key {
 	return Key{listPartition(tenant), fmt.Sprintf("%016d", created.UnixMicro())}
 }
 
+func chunkKey(tenant, run string, chunk int) Key {
+	return Key{targetsPartition(tenant, run), fmt.Sprintf("%06d", chunk)}
+}
+
 func nameKey(tenant, name string) Key { return Key{tenant + "/runname", name} }
-
-func openKey(due time.Time, tenant, run string) Key {
-	return Key{"open", fmt.Sprintf("%016d/%s/%s", due.UnixMilli(), tenant, run)}
-}
-
-// IdempotencyTTL is how long a submit is remembered under its key.
-const IdempotencyTTL = 24 * time.Hour
-
-// Idempotency binds a submit to a key of the caller's.
-type Idempotency struct {
-	Principal string
-	Path      string
-	Key       string
-	BodyHash  [sha256.Size]byte
-	// Note is what else the first answer said; every further one gets it
-	// back. Opaque, and left out when it is longer than MaxNote.
-	Note []byte
-}
-
-// MaxNote bounds Idempotency.Note.
-const MaxNote = 256 << 10
-
-func (i Idempotency) key(tenant string) Key {
-	h := sha256.New()
-	for _, part := range []string{i.Principal, i.Path, i.Key} {
-		fmt.Fprintf(h, "%d:%s", len(part), part)
-	}
-	return Key{tenant + "/idempotency", base64.RawURLEncoding.EncodeToString(h.Sum(nil))}
-}
-
-type idempotencyRow struct {
-	Run  string `json:"run"`
-	Body []byte `json:"body"`
-	Note []byte `json:"note,omitempty"`
-}
-
-// listRow is what a listing shows of a run; the names are short because a list
-// row stays under 400 bytes.
-type listRow struct {
-	ID      string     `json:"i"`
-	Service string     `json:"s"`
-	Status  job.Status `json:"t"`
-}
-
-// NewRun is everything that an accepted submit writes.
-type NewRun struct {
-	Job         job.Job
-	Run         job.Run // Created is moved on by microseconds until it is unique
-	Targets     []job.Target
-	Idempotency *Idempotency
-	Audit       job.AuditEntry
-}
-
-// targetOps splits targets into rows.
-func (s *Store) targetOps(n NewRun) []Op {
-	var ops []Op
-	for i := 0; i < len(n.Targets); i += job.TargetsPerChunk {
-		chunk := n.Targets[i:min(i+job.TargetsPerChunk, len(n.Targets))]
-		ops = append(ops, Op{Kind: OpPut, Row: Row{
-			Key:     Key{targetsPartition(n.Run.Tenant, n.Run.ID), fmt.Sprintf("%06d", i/job.TargetsPerChunk)},
-			Value:   encode(chunk),
-			Expires: s.dataExpiry(),
-		}})
-	}
-	return ops
-}
-
-// dataExpiry is the expiry of rows that are written while a run is not over.
-// They must outlive the run's own row, whose expiry is counted from the end: no
-// run lasts longer than maxRun (see planner) beyond a week of waiting to start.
-func (s *Store) dataExpiry() time.Time {
-	if s.keep == 0 {
-		return time.Time{}
-	}
-	return s.Now().Add(s.keep + maxRun)
-}
-
-const maxRun = 15 * 24 * time.Hour
-
-// How many target chunks still travel in the run's own group, and how many bytes
-// of them one group takes. Names decide how large a chunk is.
-const (
-	inlineChunks = 16
-	chunkBytes   = 2 << 20
-)
-
-// CreateRun stores an accepted submit: target chunks first when there are many,
-// then all the rest in one atomic group. It returns the run as stored.
-//
-// When the idempotency key was used before with the same body, the run of then is
-// returned with replayed true and nothing is written; with another body the
-// error is KeyReused. A name that is taken is AlreadyExists.
-func (s *Store) CreateRun(ctx context.Context, n NewRun) (run job.Run, replayed bool, err error) {
-	if n.Idempotency != nil {
-		run, found, err := s.replay(ctx, n)
-		if err != nil || found {
-			return run, found, err
-		}
-	}
-	chunks := s.targetOps(n)
-	if len(chunks) > inlineChunks || fitting(chunks) < len(chunks) {
-		for len(chunks) > 0 {
-			k := fitting(chunks)
-			if err := s.d.Atomic(ctx, chunks[:k]...); err != nil {
-				return job.Run{}, false, err
-			}
-			chunks = chunks[k:]
-		}
-	}
-	n.Run.Created = n.Run.Created.UTC().Truncate(time.Microsecond)
-	for range 1000 {
-		n.Job.Created = n.Run.Created
-		ops := append(s.newRunOps(n), chunks...)
-		err := s.d.Atomic(ctx, ops...)
-		if job.CodeOf(err) != job.Conflict {
-			return n.Run, false, err
-		}
-		// Which condition failed? The key's and the name's owners are
-		// told; a creation time that is taken is moved on.
-		if n.Idempotency != nil {
-			if run, found, err := s.replay(ctx, n); err != nil || found {
-				return run, found, err
-			}
-		}
-		if n.Run.Name != "" {
-			if _, err := s.get(ctx, nameKey(n.Run.Tenant, n.Run.Name)); err == nil {
-				return job.Run{}, false, job.Errorf(job.AlreadyExists, "there is already a run with the name %q", n.Run.Name)
-			} else if job.CodeOf(err) != job.NotFound {
-				return job.Run{}, false, err
-			}
-		}
-		n.Run.Created = n.Run.Created.Add(time.Microsecond)
-	}
-	return job.Run{}, false, job.Errorf(job.Exhausted, "no free creation time; try again")
-}
-
-// fitting is how many of the chunks one group takes, at least one.
-func fitting(chunks []Op) int {
-	n, bytes := 0, 0
-	for _, c := range chunks {
-		if bytes += len(c.Row.Value); n == MaxAtomic || n > 0 && bytes > chunkBytes {
-			break
-		}
-		n++
-	}
-	return n
-}
-
-func (s *Store) newRunOps(n NewRun) []Op {
-	r := n.Run
-	var jobExpires time.Time
-	if n.Job.ID == r.ID { // made for this run alone, and goes with it
-		jobExpires = s.dataExpiry()
-	}
-	ops := []Op{
-		{Kind: OpPut, Row: Row{Key: jobKey(r.Tenant, n.Job.ID), Value: encode(n.Job), Expires: jobExpires}, Cond: IfMissing()},
-		{Kind: OpPut, Row: Row{Key: runKey(r.Tenant, r.ID), Value: encode(r)}, Cond: IfMissing()},
-		{Kind: OpPut, Row: Row{Key: listKey(r.Tenant, r.Created), Value: encode(listRowOf(r))}, Cond: IfMissing()},
-	}
-	if !r.Status.Terminal() {
-		ops = append(ops, Op{Kind: OpPut, Row: Row{Key: openKey(r.Due, r.Tenant, r.ID), Value: []byte("1")}})
-	}
-	if r.Name != "" {
-		ops = append(ops, Op{Kind: OpPut, Row: Row{Key: nameKey(r.Tenant, r.Name), Value: encode(r.ID), Expires: s.dataExpiry()}, Cond: IfMissing()})
-	}
-	if i := n.Idempotency; i != nil {
-		note := i.Note
-		if len(note) > MaxNote {
-			note = nil
-		}
-		ops = append(ops, Op{Kind: OpPut, Cond: IfMissing(), Row: Row{
-			Key:     i.key(r.Tenant),
-			Value:   encode(idempotencyRow{Run: r.ID, Body: i.BodyHash[:], Note: note}),
-			Expires: s.Now().Add(IdempotencyTTL),
-		}})
-	}
-	if n.Audit.Action != "" {
-		ops = append(ops, s.auditOp(n.Audit))
-	}
-	return ops
-}
-
-func listRowOf(r job.Run) listRow {
-	return listRow{ID: r.ID, Service: listed(r.ServiceName), Status: r.Status}
-}
-
-// listedBytes is how much of a service's name a list row holds, as it is
-// encoded there: JSON writes some characters in six bytes.
-const listedBytes = 300
-
-// listed is the beginning of a service's name that a list row holds.
-func listed(name string) string {
-	if len(encode(name)) <= listedBytes {
-		return name
-	}
-	left := listedBytes
-	for i, r := range name {
-		if left -= len(encode(string(r))) - len(`""`); left < 0 {
-			return name[:i]
-		}
-	}
-	return name
-}
-
-// Replayed returns the run that an idempotency key made before, with the note
-// that was kept then; NotFound when there is none, KeyReused when it was another
-// body, Conflict when that run is not kept any more: the key still makes no
-// second one.
-func (s *Store) Replayed(ctx context.Context, tenant string, i Idempotency) (run job.Run, note []byte, err error) {
-	row, err := s.get(ctx, i.key(tenant))
-	if err != nil {
-		return run, nil, err
-	}
-	rec, err := decode[idempotencyRow](row)
-	if err != nil {
-		return run, nil, err
-	}
-	if string(rec.Body) != string(i.BodyHash[:]) {
-		return run, nil, job.Errorf(job.KeyReused, "this Idempotency-Key was used for another request")
-	}
-	run, err = s.Run(ctx, tenant, rec.Run)
-	if job.CodeOf(err) == job.NotFound {
-		return run, nil, job.Errorf(job.Conflict, "this Idempotency-Key made the run %s, which is not kept any more", rec.Run)
-	}
-	return run, rec.Note, err
-}
-
-func (s *Store) replay(ctx context.Context, n NewRun) (job.Run, bool, error) {
-	run, _, err := s.Replayed(ctx, n.Run.Tenant, *n.Idempotency)
-	if job.CodeOf(err) == job.NotFound {
-		return job.Run{}, false, nil
-	}
-	return run, err == nil, err
-}
 
 func decodeRun(row Row) (job.Run, error) {
 	r, err := decode[job.Run](row)
@@ -303,7 +70,13 @@ func (s *Store) Job(ctx context.Context, tenant, id string) (job.Job, error) {
 	if err != nil {
 		return job.Job{}, err
 	}
-	return decode[job.Job](row)
+	return decodeJob(row)
+}
+
+func decodeJob(row Row) (job.Job, error) {
+	j, err := decode[job.Job](row)
+	j.Rev = row.Rev
+	return j, err
 }
 
 // RunAndJob returns a run and its job by one batch read where the job was made
@@ -325,7 +98,7 @@ func (s *Store) RunAndJob(ctx context.Context, tenant, id string) (job.Run, job.
 		return job.Run{}, job.Job{}, err
 	}
 	if row, ok := rows[jobKey(tenant, id)]; ok && r.JobID == id {
-		j, err := decode[job.Job](row)
+		j, err := decodeJob(row)
 		return r, j, err
 	}
 	j, err := s.Job(ctx, tenant, r.JobID)
@@ -442,8 +215,25 @@ func (s *Store) Runs(ctx context.Context, tenant string, q RunQuery) ([]job.Run,
 // terminal the open row goes and retention begins. next's new revision is not
 // known; read the run again to update it again.
 func (s *Store) UpdateRun(ctx context.Context, prev, next job.Run, audit job.AuditEntry) error {
+	ops, alone, err := s.updateOps(prev, next, audit.Action != "")
+	if err != nil {
+		return err
+	}
+	if alone {
+		_, err := s.d.Put(ctx, ops[0].Row, ops[0].Cond)
+		return err
+	}
+	if audit.Action != "" {
+		ops = append(ops, s.auditOp(audit))
+	}
+	return s.d.Atomic(ctx, ops...)
+}
+
+// updateOps are the operations that replace prev by next. alone says that the
+// first one is enough, unless the whole group is wanted.
+func (s *Store) updateOps(prev, next job.Run, whole bool) (ops []Op, alone bool, err error) {
 	if prev.Status.Terminal() {
-		return job.Errorf(job.Conflict, "run %s is over", prev.ID)
+		return nil, false, job.Errorf(job.Conflict, "run %s is over", prev.ID)
 	}
 	var expires time.Time
 	if next.Status.Terminal() {
@@ -453,114 +243,26 @@ func (s *Store) UpdateRun(ctx context.Context, prev, next job.Run, audit job.Aud
 		}
 	}
 	r := Row{Key: runKey(next.Tenant, next.ID), Value: encode(next), Expires: expires}
-	if next.Status.Terminal() == prev.Status.Terminal() && next.Due.Equal(prev.Due) && next.Status == prev.Status && audit.Action == "" {
-		_, err := s.d.Put(ctx, r, IfRev(prev.Rev))
-		return err
+	ops = []Op{{Kind: OpPut, Row: r, Cond: IfRev(prev.Rev)}}
+	if next.Status.Terminal() == prev.Status.Terminal() && next.Due.Equal(prev.Due) && next.Status == prev.Status && !whole {
+		return ops, true, nil
 	}
-	ops := []Op{
-		{Kind: OpPut, Row: r, Cond: IfRev(prev.Rev)},
-		{Kind: OpPut, Row: Row{Key: listKey(next.Tenant, next.Created), Value: encode(listRowOf(next)), Expires: expires}},
-	}
-	oldOpen := openKey(prev.Due, prev.Tenant, prev.ID)
-	switch newOpen := openKey(next.Due, next.Tenant, next.ID); {
-	case next.Status.Terminal():
-		ops = append(ops, Op{Kind: OpDelete, Row: Row{Key: oldOpen}})
+	ops = append(ops, Op{Kind: OpPut, Row: Row{Key: listKey(next.Tenant, next.Created), Value: encode(listRowOf(next)), Expires: expires}})
+	was, is := openRow(prev), openRow(next)
+	if next.Status.Terminal() {
+		ops = append(ops, Op{Kind: OpDelete, Row: Row{Key: was.Key}})
 		if s.keep > 0 {
-			ops = append(ops, Op{Kind: OpPut, Row: Row{Key: expiredKey(expires, next.Tenant, next.ID), Value: []byte("1")}})
+			ops = append(ops, Op{Kind: OpPut, Row: expiredRow(expires, next)})
 		}
-	case newOpen != oldOpen:
-		ops = append(ops, Op{Kind: OpDelete, Row: Row{Key: oldOpen}}, Op{Kind: OpPut, Row: Row{Key: newOpen, Value: []byte("1")}})
+		return ops, false, nil
 	}
-	if audit.Action != "" {
-		ops = append(ops, s.auditOp(audit))
+	if was.Key != is.Key {
+		ops = append(ops, Op{Kind: OpDelete, Row: Row{Key: was.Key}})
 	}
-	return s.d.Atomic(ctx, ops...)
-}
-
-func expiredKey(at time.Time, tenant, run string) Key {
-	return Key{"expired", fmt.Sprintf("%016d/%s/%s", at.UnixMilli(), tenant, run)}
-}
-
-// RunRef names a run.
-type RunRef struct{ Tenant, Run string }
-
-// OpenRow says when the sweeper looks at a run that is not over.
-type OpenRow struct {
-	RunRef
-	Due time.Time
-}
-
-// Due returns open rows whose moment has come by now, longest due first, a page
-// at a time; the pages of one listing name the same now.
-func (s *Store) Due(ctx context.Context, now time.Time, q PageQuery) ([]OpenRow, string, error) {
-	page, err := s.d.Query(ctx, Query{Partition: "open", To: fmt.Sprintf("%016d", now.UnixMilli()+1), Limit: q.limit(), After: q.After})
-	if err != nil {
-		return nil, "", err
+	if was.Key != is.Key || string(was.Value) != string(is.Value) {
+		ops = append(ops, Op{Kind: OpPut, Row: is})
 	}
-	return openRows(page.Rows), page.Next, nil
-}
-
-// OpenRuns returns runs that are not over, in order of Due, a page at a time.
-func (s *Store) OpenRuns(ctx context.Context, q PageQuery) ([]OpenRow, string, error) {
-	page, err := s.d.Query(ctx, Query{Partition: "open", Limit: q.limit(), After: q.After})
-	if err != nil {
-		return nil, "", err
-	}
-	return openRows(page.Rows), page.Next, nil
-}
-
-// Expired returns ended runs whose retention is over by now and of which something
-// outside the store may be left (see ForgetExpired), a page at a time; the
-// pages of one listing name the same now.
-func (s *Store) Expired(ctx context.Context, now time.Time, q PageQuery) ([]ExpiredRun, string, error) {
-	page, err := s.d.Query(ctx, Query{Partition: "expired", To: fmt.Sprintf("%016d", now.UnixMilli()), Limit: q.limit(), After: q.After})
-	if err != nil {
-		return nil, "", err
-	}
-	out := make([]ExpiredRun, 0, len(page.Rows))
-	for _, row := range page.Rows {
-		if ref, _, ok := parseTimed(row.Key.Sort); ok {
-			out = append(out, ExpiredRun{RunRef: ref, key: row.Key})
-		}
-	}
-	return out, page.Next, nil
-}
-
-// ExpiredRun is a run whose retention is over.
-type ExpiredRun struct {
-	RunRef
-	key Key
-}
-
-// ForgetExpired says that nothing is left of a run.
-func (s *Store) ForgetExpired(ctx context.Context, r ExpiredRun) error {
-	return s.d.Delete(ctx, r.key, Always())
-}
-
-func openRows(rows []Row) []OpenRow {
-	out := make([]OpenRow, 0, len(rows))
-	for _, r := range rows {
-		if ref, at, ok := parseTimed(r.Key.Sort); ok {
-			out = append(out, OpenRow{RunRef: ref, Due: at})
-		}
-	}
-	return out
-}
-
-// parseTimed takes the sort key of an open or expired row apart.
-func parseTimed(sort string) (RunRef, time.Time, bool) {
-	parts := strings.SplitN(sort, "/", 3)
-	if len(parts) != 3 {
-		return RunRef{}, time.Time{}, false
-	}
-	ms, err := strconv.ParseInt(parts[0], 10, 64)
-	return RunRef{Tenant: parts[1], Run: parts[2]}, time.UnixMilli(ms).UTC(), err == nil
-}
-
-// DropOpen removes the open row of a run that is over or gone. It serves a
-// sweeper that meets a row whose run has no use for it.
-func (s *Store) DropOpen(ctx context.Context, o OpenRow) error {
-	return s.d.Delete(ctx, openKey(o.Due, o.Tenant, o.Run), Always())
+	return ops, false, nil
 }
 
 // Targets returns up to n targets of a run from index from.
@@ -571,7 +273,7 @@ func (s *Store) Targets(ctx context.Context, tenant, run string, from, n int) ([
 	first, last := from/job.TargetsPerChunk, (from+n-1)/job.TargetsPerChunk
 	var keys []Key
 	for c := first; c <= last; c++ {
-		keys = append(keys, Key{targetsPartition(tenant, run), fmt.Sprintf("%06d", c)})
+		keys = append(keys, chunkKey(tenant, run, c))
 	}
 	rows, err := s.getAll(ctx, keys)
 	if err != nil {
