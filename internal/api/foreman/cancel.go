@@ -1,0 +1,222 @@
+package foreman
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+
+	"drover/internal/api"
+	"drover/internal/dispatch"
+	"drover/internal/job"
+)
+
+// errNotCancelled is E16.
+func errNotCancelled() error {
+	return refuse(http.StatusUnprocessableEntity, fields{"message": "The job could not be cancelled."})
+}
+
+// cancelRun cancels a run and reports whether that did anything. Asking a
+// second time is asking by force.
+func (s *server) cancelRun(c *call, run job.Run, force bool) (bool, error) {
+	var err error
+	switch {
+	case run.Status.Terminal():
+		return false, nil
+	case run.ScheduleID != 0 && run.Status == job.Scheduled:
+		// With the run that waits the schedule ends: nothing comes after it.
+		_, err = s.Dispatch.CancelSchedule(c.ctx(), c.who, run.ScheduleID)
+	case force || run.Canceling():
+		run, err = s.Dispatch.CancelNow(c.ctx(), c.who, run.ID)
+	default:
+		run, err = s.Dispatch.Cancel(c.ctx(), c.who, run.ID)
+	}
+	if err != nil {
+		return false, err
+	}
+	return run.Status == job.Scheduled || !run.Status.Terminal() || run.Status == job.StatusCanceled, nil
+}
+
+// cancelInvocation is POST /api/job_invocations/:id/cancel.
+func (s *server) cancelInvocation(c *call) (answer, error) {
+	run, err := s.invocation(c, "id")
+	if err != nil {
+		return answer{}, err
+	}
+	force, err := c.flag("force", false)
+	if err != nil {
+		return answer{}, err
+	}
+	query, err := c.body.get("search").text()
+	if err != nil {
+		return answer{}, err
+	}
+	if strings.TrimSpace(query) != "" {
+		return s.cancelHosts(c, run, query, force)
+	}
+	done, err := s.cancelRun(c, run, force)
+	if err != nil {
+		return answer{}, err
+	}
+	if !done {
+		return answer{}, errNotCancelled()
+	}
+	return ok(fields{"cancelled": true, "id": run.Number}), nil
+}
+
+// cancelHosts cancels a job for the hosts that a query finds. Only whole jobs can
+// be canceled: a query that finds some of the hosts that are not done, and not all,
+// is refused.
+func (s *server) cancelHosts(c *call, run job.Run, query string, force bool) (answer, error) {
+	views, err := s.Dispatch.FindDevices(c.ctx(), c.who, query, true)
+	if err != nil {
+		return answer{}, err
+	}
+	wanted := map[int64]bool{}
+	for _, v := range views {
+		wanted[v.ID] = true
+	}
+	hosts, err := s.hosts(c, run)
+	if err != nil {
+		return answer{}, err
+	}
+	states, err := s.states(c, run, hosts)
+	if err != nil {
+		return answer{}, err
+	}
+	cancelled, skipped := []any{}, []any{}
+	left := 0
+	for _, h := range hosts {
+		open := !run.Status.Terminal() && !states[h.place].result.Status.Terminal()
+		id := any(nil)
+		if hasHostTasks(run) {
+			id = taskID(run.Tenant, run.Number, h.place)
+		}
+		switch {
+		case wanted[h.ID] && open:
+			cancelled = append(cancelled, id)
+		case wanted[h.ID]:
+			skipped = append(skipped, id)
+		case open:
+			left++
+		}
+	}
+	if len(cancelled) > 0 {
+		if left > 0 {
+			return answer{}, unprocessable("A job is cancelled as a whole: %d of its hosts are not done and not found by the query", left)
+		}
+		done, err := s.cancelRun(c, run, force)
+		if err != nil {
+			return answer{}, err
+		}
+		if !done {
+			cancelled, skipped = []any{}, append(skipped, cancelled...)
+		}
+	}
+	return ok(fields{"total": len(cancelled) + len(skipped), "cancelled": cancelled, "skipped": skipped}), nil
+}
+
+// errRerun is E9.
+func errRerun(run job.Run) error {
+	return refuse(http.StatusNotFound, fields{"error": fmt.Sprintf("Could not rerun job %d because its template could not be found", run.Number)})
+}
+
+// rerunInvocation is POST /api/job_invocations/:id/rerun.
+func (s *server) rerunInvocation(c *call) (answer, error) {
+	run, err := s.invocation(c, "id")
+	if err != nil {
+		return answer{}, err
+	}
+	t, err := s.Dispatch.Template(c.ctx(), c.who, run.TemplateID)
+	if job.CodeOf(err) == job.NotFound {
+		return answer{}, errRerun(run)
+	}
+	if err != nil {
+		return answer{}, err
+	}
+	j, err := s.Dispatch.Job(c.ctx(), c.who, run)
+	if err != nil {
+		return answer{}, err
+	}
+	again := dispatch.Again{Run: run.ID, Path: "/api/job_invocations/" + c.path("id") + "/rerun", Body: c.raw,
+		Description: describeAgain(t.Template, j)}
+	x := extraOf(run)
+	x.Mode, x.Purpose = "", ""
+	selected, err := s.selectAgain(c, &again)
+	if err != nil {
+		return answer{}, err
+	}
+	if selected {
+		x.Query, x.ByHosts, x.Bookmark, x.BookmarkName = nil, byRerun, 0, ""
+	}
+	if x.User, err = s.userID(c); err != nil {
+		return answer{}, err
+	}
+	if again.Extra, err = x.asExtra(); err != nil {
+		return answer{}, err
+	}
+	if again.IdempotencyKey, err = api.IdempotencyKey(c.r); err != nil {
+		return answer{}, err
+	}
+	got, err := s.Dispatch.Rerun(c.ctx(), c.who, again)
+	if err != nil {
+		return answer{}, submitError(err, dispatch.Submission{})
+	}
+	made := got.Run
+	if got.Replayed {
+		made = asSubmitted(made)
+	}
+	a, err := s.detail(c, made, wanted{hosts: true, fresh: true})
+	if err != nil {
+		return a, err
+	}
+	a.status = http.StatusCreated
+	out := a.body.(fields)
+	out["task_id"], out["task_group_id"], out["triggering_id"] = taskID(made.Tenant, made.Number, runTask), made.Number, made.Number
+	out["remote_execution_feature_id"] = nonzero(x.Feature)
+	return a, nil
+}
+
+// describeAgain describes a job that runs again by its template's format.
+func describeAgain(t job.Template, j job.Job) string {
+	values := payloadOf(j)
+	for name := range j.Hidden {
+		values[name] = hiddenInDescription
+	}
+	return describeJob("", t, j.Inputs, values)
+}
+
+// selectAgain reads which hosts a job runs on again; false means on its own.
+func (s *server) selectAgain(c *call, again *dispatch.Again) (bool, error) {
+	failed, err := c.flag("failed_only", false)
+	if err != nil {
+		return false, err
+	}
+	succeeded, err := c.flag("succeeded_only", false)
+	if err != nil {
+		return false, err
+	}
+	hosts := c.param("host_ids")
+	switch {
+	case !hosts.blank():
+		found, err := s.lookUpHosts(c, hosts)
+		if err != nil {
+			return false, err
+		}
+		again.DeviceIDs = targetIDs(found)
+	case failed:
+		again.Unfinished = true
+		again.Statuses = append(resultsOf(resultError), resultsOf(resultCancelled)...)
+	case succeeded:
+		again.Statuses = resultsOf(resultSuccess)
+	default:
+		return false, nil
+	}
+	again.Query = func(names []string) string {
+		query := rerunQuery(names)
+		if len(query) > dispatch.MaxQuery {
+			return "" // queryOf writes it down again
+		}
+		return query
+	}
+	return true, nil
+}
