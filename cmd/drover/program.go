@@ -99,7 +99,7 @@ func (p *program) root() *cobra.Command {
 		SilenceUsage:  true,
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(p.serveCommand(), p.importCommand(), p.runCommand(), p.runsCommand(), p.showCommand(), p.cancelCommand(),
+	root.AddCommand(p.serveCommand(), p.importCommand(), p.runCommand(), p.runsCommand(), p.showCommand(), p.cancelCommand(), p.rerunCommand(), p.schedulesCommand(),
 		p.hostkeyCommand(), p.userCommand(), p.auditCommand(), p.backupCommand(), p.restoreCommand(), p.demoCommand(), p.versionCommand())
 	return root
 }

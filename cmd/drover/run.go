@@ -18,6 +18,12 @@ type submission struct {
 	Devices []string          `json:"devices,omitempty"`
 	Pools   []string          `json:"pools,omitempty"`
 	Payload map[string]string `json:"payload,omitempty"`
+	Query   string            `json:"query,omitempty"`
+	Dynamic bool              `json:"dynamic,omitempty"`
+
+	Schedule   *recurrence `json:"schedule,omitempty"`
+	RunTimeout string      `json:"run_timeout,omitempty"`
+	StopAfter  string      `json:"stop_after,omitempty"`
 }
 
 // retryFor is how long a call is repeated while the service does not answer.
@@ -27,23 +33,41 @@ func (p *program) runCommand() *cobra.Command {
 	var sub submission
 	var vars []string
 	var watch, dryRun bool
+	var when whenFlags
+	var runTimeout time.Duration
 	cmd := &cobra.Command{
 		Use:   "run SERVICE",
 		Short: "Run a service and wait for its end",
 		Long: `Run a service on its own targets, or on the devices and pools given, and wait for
 its end. The exit status is 0 when every device succeeded, 1 when some did not,
-2 when nothing could be run. An interrupt leaves the run going.`,
+2 when nothing could be run. An interrupt leaves the run going. With --at or --cron
+the service is run later, and the command does not wait.`,
 		Args: oneArgument,
 	}
 	r := p.remoteFlags(cmd)
 	f := cmd.Flags()
 	f.StringArrayVar(&sub.Devices, "device", nil, "device to run on; may be repeated")
 	f.StringArrayVar(&sub.Pools, "pool", nil, "pool to run on; may be repeated")
+	f.StringVar(&sub.Query, "query", "", "run on the devices that this query finds, such as 'params.site = lab'")
 	f.StringArrayVar(&vars, "var", nil, "k=v: sets the payload's key k to the text v; may be repeated")
 	f.BoolVar(&watch, "watch", false, "show each device's result as it comes")
 	f.BoolVar(&dryRun, "dry-run", false, "show the devices and the rendered text, touch nothing")
+	f.StringVar(&sub.StopAfter, "stop-after", "", "begin no further device once so many (3), or such a part of all (10%), did not succeed")
+	f.DurationVar(&runTimeout, "run-timeout", 0, "longest time of the whole run, such as 1h")
+	when.register(f)
 	cmd.RunE = interruptible(failing(exitUsage, func(cmd *cobra.Command, args []string) error {
 		sub.Service = args[0]
+		if cmd.Flags().Changed("run-timeout") {
+			sub.RunTimeout = runTimeout.String()
+		}
+		var err error
+		if sub.Schedule, err = when.recurrence(time.Now()); err != nil {
+			return err
+		}
+		if sub.Schedule != nil && watch {
+			return errors.New("--watch: the run does not begin now; to watch it then: drover show RUN --watch")
+		}
+		sub.Dynamic = sub.Query != "" && sub.Schedule != nil // what is there then, not now
 		for _, v := range vars {
 			k, text, ok := strings.Cut(v, "=")
 			if !ok || k == "" {
@@ -55,6 +79,7 @@ its end. The exit status is 0 when every device succeeded, 1 when some did not,
 			sub.Payload[k] = text
 		}
 		if dryRun {
+			sub.Schedule, sub.Dynamic = nil, false
 			return p.preview(cmd.Context(), r, sub)
 		}
 		return p.runService(cmd.Context(), r, sub, watch)
@@ -63,17 +88,53 @@ its end. The exit status is 0 when every device succeeded, 1 when some did not,
 }
 
 func (p *program) runService(ctx context.Context, r *remote, sub submission, watch bool) error {
+	return p.submit(ctx, r, "runs", sub, watch)
+}
+
+// submit asks for a run, once however often the call is repeated, and follows it.
+// One that begins later is only told of.
+func (p *program) submit(ctx context.Context, r *remote, path string, body any, watch bool) error {
 	var got struct {
-		Run runInfo `json:"run"`
+		Run      runInfo       `json:"run"`
+		Schedule *scheduleInfo `json:"schedule"`
 	}
 	key := newKey()
 	err := patiently(ctx, retryFor, p.tryAgain, func() error {
-		return r.call(ctx, http.MethodPost, "runs", sub, &got, "Idempotency-Key", key)
+		return r.call(ctx, http.MethodPost, path, body, &got, "Idempotency-Key", key)
 	})
 	if err != nil {
 		return err
 	}
+	if got.Schedule != nil && got.Schedule.Next != nil {
+		p.printf("schedule %d: run %s is to start at %s\n", got.Schedule.ID, got.Run.ID, moment(*got.Schedule.Next))
+		return nil
+	}
 	return p.follow(ctx, r, got.Run, watch)
+}
+
+func (p *program) rerunCommand() *cobra.Command {
+	var again struct {
+		Unfinished bool     `json:"unfinished,omitempty"`
+		Statuses   []string `json:"statuses,omitempty"`
+	}
+	var watch bool
+	cmd := &cobra.Command{
+		Use:   "rerun RUN",
+		Short: "Run the job of a run again and wait for its end",
+		Long: `Run the job of a run again, as it was: on all of its devices, or on those that did
+not succeed (--failed), or on those with a result given. The exit status is that of
+run.`,
+		Args: oneArgument,
+	}
+	r := p.remoteFlags(cmd)
+	f := cmd.Flags()
+	f.BoolVar(&again.Unfinished, "failed", false, "only on the devices that did not succeed, those that were not begun included")
+	f.StringArrayVar(&again.Statuses, "status", nil, "only on the devices with this result, such as unreachable; may be repeated")
+	f.BoolVar(&watch, "watch", false, "show each device's result as it comes")
+	cmd.RunE = interruptible(failing(exitUsage, func(cmd *cobra.Command, args []string) error {
+		return p.submit(cmd.Context(), r, "runs/"+url.PathEscape(args[0])+"/rerun", again, watch)
+	}))
+	return cmd
 }
 
 // follow waits for a run's end, shows how it goes, and makes its outcome the

@@ -26,6 +26,12 @@ type runInfo struct {
 	Created time.Time  `json:"created"`
 	Started *time.Time `json:"started"`
 	Ended   *time.Time `json:"ended"`
+
+	// Only where there is something to say.
+	Planned     *time.Time `json:"planned,omitempty"`
+	ScheduleID  int64      `json:"schedule_id,omitempty"`
+	RerunOf     string     `json:"rerun_of,omitempty"`
+	Description string     `json:"description,omitempty"`
 }
 
 // result is one device's result, as the API says it and --json prints it.
@@ -89,7 +95,7 @@ func (p *program) printRuns(runs []runInfo) error {
 	_, _ = fmt.Fprintln(w, "RUN\tSTATUS\tSERVICE\tBY\tDEVICES\tOK\tCREATED")
 	for _, r := range runs {
 		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%d\t%s\n", r.ID, r.state(), clean(r.Service), clean(r.Creator),
-			r.Counts.Total, r.Counts.Succeeded, r.Created.UTC().Format("2006-01-02 15:04:05Z"))
+			r.Counts.Total, r.Counts.Succeeded, moment(r.Created))
 	}
 	return w.Flush()
 }
@@ -100,6 +106,21 @@ func (r runInfo) state() string {
 		return string(r.Status)
 	}
 	return string(r.Status) + " (" + r.Reason + ")"
+}
+
+// more is what else there is to say of a run, a line each.
+func (r runInfo) more() string {
+	s := ""
+	if r.Description != "" {
+		s += clean(r.Description) + "\n"
+	}
+	if r.Planned != nil {
+		s += fmt.Sprintf("planned for %s by schedule %d\n", moment(*r.Planned), r.ScheduleID)
+	}
+	if r.RerunOf != "" {
+		s += "repeats run " + r.RerunOf + "\n"
+	}
+	return s
 }
 
 // sentence says how a run stands: "succeeded: 25 succeeded, 0.9s".
@@ -120,6 +141,8 @@ func (r runInfo) sentence() string {
 	}
 	return s[:len(s)-1]
 }
+
+func moment(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05Z") }
 
 func seconds(d time.Duration) string { return strconv.FormatFloat(d.Seconds(), 'f', 1, 64) + "s" }
 
@@ -148,6 +171,7 @@ func (p *program) showCommand() *cobra.Command {
 		if !asJSON {
 			err := r.eachResult(ctx, run.ID, 0, func(_ int, d result) bool { p.printResult(d); return true })
 			p.printf("run %s of %s by %s, %s\n", run.ID, clean(run.Service), clean(run.Creator), run.sentence())
+			p.printf("%s", run.more())
 			if run.Message != "" {
 				p.printf("%s\n", clean(run.Message))
 			}
@@ -167,11 +191,13 @@ func (p *program) showCommand() *cobra.Command {
 }
 
 func (p *program) cancelCommand() *cobra.Command {
+	var force bool
 	cmd := &cobra.Command{Use: "cancel RUN", Short: "Stop a run", Args: oneArgument}
 	r := p.remoteFlags(cmd)
+	cmd.Flags().BoolVar(&force, "force", false, "do not wait for devices to let go: what becomes of their commands is not known then")
 	cmd.RunE = interruptible(failing(exitFailed, func(cmd *cobra.Command, args []string) error {
 		var run runInfo
-		if err := r.call(cmd.Context(), http.MethodPost, "runs/"+url.PathEscape(args[0])+"/cancel", nil, &run); err != nil {
+		if err := r.call(cmd.Context(), http.MethodPost, "runs/"+url.PathEscape(args[0])+"/cancel", map[string]bool{"force": force}, &run); err != nil {
 			return err
 		}
 		p.printf("run %s %s\n", run.ID, run.sentence())

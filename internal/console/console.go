@@ -95,6 +95,14 @@ func routes() []route {
 		{get, prefix + "runs/{id}", nil, (*server).run},
 		{get, prefix + "runs/{id}/results", []string{"from", "limit"}, (*server).results},
 		{post, prefix + "runs/{id}/cancel", nil, (*server).cancel},
+		{post, prefix + "runs/{id}/rerun", nil, (*server).rerun},
+
+		{get, prefix + "schedules", page, (*server).schedules},
+		{get, prefix + "schedules/{id}", nil, (*server).schedule},
+		{post, prefix + "schedules/{id}/pause", nil, pauseSchedule},
+		{post, prefix + "schedules/{id}/resume", nil, resumeSchedule},
+		{post, prefix + "schedules/{id}/cancel", nil, cancelSchedule},
+		{del, prefix + "schedules/{id}", nil, (*server).deleteSchedule},
 
 		{post, prefix + "preview", []string{"limit"}, (*server).preview},
 

@@ -239,6 +239,33 @@ func TestAnswers_AreAsDocumented(t *testing.T) {
 	c.do(200, "GET", "runs?service=echo&status=succeeded", nil)
 	c.do(200, "POST", "runs/"+id+"/cancel", nil)
 
+	again := c.do(201, "POST", "runs/"+id+"/rerun", object{"statuses": []string{"succeeded"}})["run"].(object)
+	if again["rerun_of"] != id || c.wait(again["id"].(string))["counts"].(object)["succeeded"] != 2.0 {
+		t.Errorf("%v", again)
+	}
+
+	planned := c.do(201, "POST", "runs", object{"service": "echo", "schedule": object{"cron": "0 3 * * *", "zone": "Europe/Berlin", "grace": "5m"}, "purpose": "nightly",
+		"query": "name = R1", "dynamic": true, "description": "every night", "stop_after": "10%", "run_timeout": "1h"})
+	sched, next := planned["schedule"].(object), planned["run"].(object)
+	if next["status"] != "scheduled" || next["planned"] != sched["next"] || next["schedule_id"] != sched["id"] || next["description"] != "every night" ||
+		sched["state"] != "active" || sched["purpose"] != "nightly" || sched["next_run"] != next["id"] || sched["schedule"].(object)["cron"] != "0 3 * * *" {
+		t.Errorf("%v", planned)
+	}
+	path := fmt.Sprintf("schedules/%.0f", sched["id"])
+	if got := c.do(200, "GET", "schedules?limit=2", nil)["schedules"].([]any); len(got) != 1 || got[0].(object)["service"] != "echo" {
+		t.Errorf("%v", got)
+	}
+	for _, step := range []struct{ do, state string }{{"pause", "paused"}, {"resume", "active"}, {"cancel", "canceled"}} {
+		if got := c.do(200, "POST", path+"/"+step.do, nil); got["state"] != step.state {
+			t.Errorf("%s: %v", step.do, got)
+		}
+	}
+	if got := c.do(200, "GET", path, nil); got["next"] != nil || got["latest"].([]any)[0].(object)["status"] != "canceled" {
+		t.Errorf("%v", got)
+	}
+	c.do(204, "DELETE", path, nil)
+	c.do(404, "GET", path, nil)
+
 	for _, kind := range []string{"devices", "pools", "credentials", "services", "users", "hostkeys", "audit"} {
 		c.do(200, "GET", kind+"?limit=2", nil)
 	}
@@ -283,6 +310,67 @@ func TestSubmit_IsOnceForAKey(t *testing.T) {
 	}
 }
 
+// Which devices a rerun is for, and that one key makes one.
+func TestRerun(t *testing.T) {
+	c := start(t)
+	c.do(200, "POST", "import", object{"services": []any{object{"name": "half", "body": `exit {{ 3 if device.name == "R2" else 0 }}`, "targets": object{"pools": []string{"all"}},
+		"stop_after": 5, "run_timeout": "2h"}}})
+	if got := c.do(200, "GET", "services/half", nil); got["stop_after"] != 5.0 || got["run_timeout"] != "2h0m0s" {
+		t.Errorf("%v", got)
+	}
+	id := c.submit(object{"service": "half"})
+	for _, r := range []struct {
+		body  any
+		total float64
+	}{{nil, 2}, {object{"unfinished": true}, 1}, {object{"statuses": []string{"succeeded"}}, 1}, {object{"statuses": []string{"failed", "succeeded"}}, 2}} {
+		run := c.do(201, "POST", "runs/"+id+"/rerun", r.body)["run"].(object)
+		if got := c.wait(run["id"].(string)); got["counts"].(object)["total"] != r.total || got["rerun_of"] != id {
+			t.Errorf("%v: %v", r.body, got)
+		}
+	}
+	first := c.do(201, "POST", "runs/"+id+"/rerun", object{"unfinished": true}, "Idempotency-Key", "k")
+	second := c.do(200, "POST", "runs/"+id+"/rerun", object{"unfinished": true}, "Idempotency-Key", "k")
+	if second["replayed"] != true || second["run"].(object)["id"] != first["run"].(object)["id"] {
+		t.Errorf("%v, %v", first, second)
+	}
+	c.do(422, "POST", "runs/"+id+"/rerun", nil, "Idempotency-Key", "k")
+	c.wait(first["run"].(object)["id"].(string))
+}
+
+// A query decides the devices: those that it finds, none of which is an error.
+func TestSubmit_Query(t *testing.T) {
+	c := start(t)
+	c.s.Script("hello", "echo hello", nil)
+	for query, total := range map[string]float64{"name = R1": 1, "name ~ R*": 2, "hostgroup = all and not name = R2": 1} {
+		id := c.submit(object{"service": "hello", "query": query})
+		if got := c.do(200, "GET", "runs/"+id, nil); got["counts"].(object)["total"] != total || got["status"] != "succeeded" {
+			t.Errorf("%s: %v", query, got)
+		}
+	}
+	id := c.submit(object{"service": "hello", "query": "name = nobody"})
+	if got := c.do(200, "GET", "runs/"+id, nil); got["status"] != "failed" || got["reason"] != "no_targets" {
+		t.Errorf("%v", got)
+	}
+	c.do(200, "POST", "import", object{"pools": []any{object{"name": "asked", "query": "name ^ (R2)"}}})
+	if got := c.do(200, "GET", "pools/asked", nil); got["query"] != "name ^ (R2)" || fmt.Sprint(got["devices"]) != "[R2]" {
+		t.Errorf("%v", got)
+	}
+	if p := c.do(200, "POST", "preview", object{"service": "hello", "query": "name = R2"}); p["total"] != 1.0 {
+		t.Errorf("%v", p)
+	}
+}
+
+func TestCancel_ByForce(t *testing.T) {
+	c := start(t)
+	c.s.Script("slow", "sleep 60", nil)
+	id := c.do(201, "POST", "runs", object{"service": "slow", "devices": []string{"R1"}})["run"].(object)["id"].(string)
+	c.s.Eventually("the command runs", func() bool { return c.s.Fleet.Executions() > 0 })
+	c.do(200, "POST", "runs/"+id+"/cancel", object{"force": true})
+	if got := c.wait(id); got["status"] != "canceled" {
+		t.Errorf("%v", got)
+	}
+}
+
 func TestBadInput_IsRefusedAndChangesNothing(t *testing.T) {
 	c := start(t)
 	c.s.Script("hello", "echo hello", nil)
@@ -316,6 +404,35 @@ func TestBadInput_IsRefusedAndChangesNothing(t *testing.T) {
 		{404, "GET", "runs/nope", nil, ""},
 		{404, "GET", "runs/nope/results", nil, ""},
 		{404, "POST", "runs/nope/cancel", nil, ""},
+		{404, "POST", "runs/nope/cancel", `{"force":true}`, ""},
+		{400, "POST", "runs/nope/cancel", `{"force":1}`, "force"},
+		{404, "POST", "runs/nope/rerun", nil, ""},
+		{400, "POST", "runs/nope/rerun", `{"statuses":["running"]}`, "statuses"},
+		{400, "POST", "runs/nope/rerun", `{"failed":true}`, "failed"},
+		{400, "POST", "runs", `{"service":"hello","query":"name ="}`, "search"},
+		{400, "POST", "runs", `{"service":"hello","query":"site = lab"}`, "search"},
+		{400, "POST", "runs", `{"service":"hello","query":"name = R1","pools":["all"]}`, "query"},
+		{400, "POST", "runs", `{"service":"hello","dynamic":true}`, "dynamic"},
+		{400, "POST", "runs", `{"service":"hello","stop_after":"some"}`, "stop_after"},
+		{400, "POST", "runs", `{"service":"hello","stop_after":1.5}`, "stop_after"},
+		{400, "POST", "runs", `{"service":"hello","stop_after":[1]}`, "stop_after"},
+		{400, "POST", "runs", `{"service":"hello","run_timeout":"soon"}`, "run_timeout"},
+		{400, "POST", "runs", `{"service":"hello","run_timeout":"-1s"}`, "run_timeout"},
+		{400, "POST", "runs", `{"service":"hello","run_timeout":"999h"}`, "run_timeout"},
+		{400, "POST", "runs", `{"service":"hello","start_before":"later"}`, "start_before"},
+		{400, "POST", "runs", `{"service":"hello","purpose":"p"}`, "purpose"},
+		{400, "POST", "runs", `{"service":"hello","schedule":{"at":"tomorrow"}}`, "schedule.at"},
+		{400, "POST", "runs", `{"service":"hello","schedule":{"at":"2001-01-01T00:00:00Z"}}`, "schedule"},
+		{400, "POST", "runs", `{"service":"hello","schedule":{}}`, "cron"},
+		{400, "POST", "runs", `{"service":"hello","schedule":{"cron":"foo"}}`, "cron"},
+		{400, "POST", "runs", `{"service":"hello","schedule":{"cron":"0 3 * * *","zone":"Mars"}}`, "zone"},
+		{400, "POST", "runs", `{"service":"hello","schedule":{"when":"now"}}`, "schedule.when"},
+		{404, "GET", "schedules/1", nil, ""},
+		{404, "GET", "schedules/x", nil, ""},
+		{404, "POST", "schedules/99999999999999999999/pause", nil, ""},
+		{404, "POST", "schedules/1/resume", nil, ""},
+		{404, "POST", "schedules/1/cancel", nil, ""},
+		{404, "DELETE", "schedules/1", nil, ""},
 		{404, "GET", "nope", nil, ""},
 		{404, "GET", "runs/", nil, ""},
 		{404, "DELETE", "devices/nope", nil, ""},
@@ -369,6 +486,13 @@ func TestRoles(t *testing.T) {
 		{"POST", "preview", object{"service": "hello", "devices": []string{"R1"}}, 401, 403, 200, 200},
 		{"POST", "runs/" + id + "/cancel", nil, 401, 403, 200, 200},
 		{"POST", "runs", object{"service": "hello"}, 401, 403, 0, 0},
+		{"POST", "runs/" + id + "/rerun", nil, 401, 403, 0, 0},
+		{"GET", "schedules", nil, 401, 200, 200, 200},
+		{"GET", "schedules/1", nil, 401, 404, 404, 404},
+		{"POST", "schedules/1/pause", nil, 401, 403, 404, 404},
+		{"POST", "schedules/1/resume", nil, 401, 403, 404, 404},
+		{"POST", "schedules/1/cancel", nil, 401, 403, 404, 404},
+		{"DELETE", "schedules/1", nil, 401, 403, 404, 404},
 		{"POST", "import?check=true", change, 401, 403, 403, 200},
 		{"POST", "import", change, 401, 403, 403, 0},
 		{"POST", "hostkeys", object{"keys": []any{}}, 401, 403, 403, 200},
@@ -397,6 +521,16 @@ func TestTenants_SeeOnlyThemselves(t *testing.T) {
 		stranger.do(404, "GET", path, nil)
 	}
 	stranger.do(404, "POST", "runs/"+id+"/cancel", nil)
+	stranger.do(404, "POST", "runs/"+id+"/rerun", nil)
+	planned := c.do(201, "POST", "runs", object{"service": "hello", "devices": []string{"R1"}, "schedule": object{"cron": "0 3 * * *"}})
+	path := fmt.Sprintf("schedules/%.0f", planned["schedule"].(object)["id"])
+	stranger.do(404, "GET", path, nil)
+	stranger.do(404, "POST", path+"/cancel", nil)
+	stranger.do(404, "DELETE", path, nil)
+	if got := stranger.do(200, "GET", "schedules", nil)["schedules"]; len(got.([]any)) != 0 {
+		t.Errorf("schedules of a stranger: %v", got)
+	}
+	c.do(204, "DELETE", path, nil)
 	stranger.do(404, "GET", "devices", nil, console.TenantHeader, "default")
 	stranger.do(404, "GET", "devices?tenant=default", nil)
 	stranger.do(403, "GET", "backup", nil)

@@ -62,11 +62,12 @@ type wirePool struct {
 	wireMeta
 	Description string          `json:"description"`
 	Match       []job.Criterion `json:"match"`
+	Query       string          `json:"query,omitempty"`
 	Devices     *[]string       `json:"devices,omitempty"`
 }
 
 func poolOf(p job.Pool) wirePool {
-	w := wirePool{wireMeta: metaOf(p.Meta), Description: p.Description, Match: p.Match}
+	w := wirePool{wireMeta: metaOf(p.Meta), Description: p.Description, Match: p.Match, Query: p.Query}
 	if w.Match == nil {
 		w.Match = []job.Criterion{}
 	}
@@ -109,6 +110,8 @@ type wireService struct {
 	Become      wireBecome       `json:"become"`
 	Credential  string           `json:"credential"`
 	Disabled    bool             `json:"disabled"`
+	RunTimeout  string           `json:"run_timeout,omitempty"`
+	StopAfter   any              `json:"stop_after,omitempty"`
 	Body        *string          `json:"body,omitempty"`
 	Payload     *json.RawMessage `json:"payload,omitempty"`
 }
@@ -130,10 +133,15 @@ type wireBecome struct {
 
 func serviceOf(v dispatch.ServiceView) wireService {
 	l := v.Limits
-	return wireService{wireMeta: metaOf(v.Meta), Type: string(v.Type), Description: v.Description,
+	w := wireService{wireMeta: metaOf(v.Meta), Type: string(v.Type), Description: v.Description,
 		Targets: wireTargets{list(v.Devices), list(v.Pools)}, Timeout: l.Timeout.String(), Concurrency: l.Concurrency,
 		Retries: wireRetries{l.Retries.Count, l.Retries.Wait.String()}, OnUnknown: string(l.OnUnknown), OutputLimit: l.OutputLimit,
-		Become: wireBecome{v.Become.User, string(v.Become.Method)}, Credential: v.Credential, Disabled: v.Disabled}
+		Become: wireBecome{v.Become.User, string(v.Become.Method)}, Credential: v.Credential, Disabled: v.Disabled,
+		StopAfter: wireStopAfter(l.StopAfter)}
+	if l.RunTimeout > 0 {
+		w.RunTimeout = l.RunTimeout.String()
+	}
+	return w
 }
 
 func wholeServiceOf(v dispatch.ServiceView) wireService {

@@ -24,11 +24,18 @@ type wireRun struct {
 	Created time.Time  `json:"created"`
 	Started *time.Time `json:"started"`
 	Ended   *time.Time `json:"ended"`
+
+	// Only where there is something to say.
+	Planned     *time.Time `json:"planned,omitempty"`
+	ScheduleID  int64      `json:"schedule_id,omitempty"`
+	RerunOf     string     `json:"rerun_of,omitempty"`
+	Description string     `json:"description,omitempty"`
 }
 
 func runOf(r job.Run, counts job.Counts) wireRun {
 	return wireRun{ID: r.ID, Status: r.Status, Reason: r.Reason, Message: r.Message, Service: r.ServiceName, Creator: r.Creator,
-		Counts: counts, Created: r.Created.UTC(), Started: utc(r.Started), Ended: utc(r.Ended)}
+		Counts: counts, Created: r.Created.UTC(), Started: utc(r.Started), Ended: utc(r.Ended),
+		Planned: utc(r.Planned), ScheduleID: r.ScheduleID, RerunOf: r.RerunOf, Description: r.Description}
 }
 
 func utc(t *time.Time) *time.Time {
@@ -70,15 +77,50 @@ type submission struct {
 	Payload       json.RawMessage `json:"payload"`
 	Name          string          `json:"name"`
 	Labels        string          `json:"labels"`
+	Description   string          `json:"description"`
+
+	Query   string `json:"query"`   // instead of devices, addresses and pools
+	Dynamic bool   `json:"dynamic"` // the query is asked when a run starts
+
+	Schedule    *wireRecurrence `json:"schedule"`
+	Purpose     string          `json:"purpose"`
+	StartBefore string          `json:"start_before"`
+	RunTimeout  string          `json:"run_timeout"`
+	StopAfter   json.RawMessage `json:"stop_after"`
 }
 
-func (s submission) toDispatch() dispatch.Submission {
-	return dispatch.Submission{Service: s.Service, Devices: s.Devices, Addresses: s.Addresses, Pools: s.Pools,
-		IgnoreInvalid: s.IgnoreInvalid, Payload: s.Payload, Name: s.Name, Labels: s.Labels, NeedsTargets: true}
+func (s submission) toDispatch() (dispatch.Submission, error) {
+	sub := dispatch.Submission{Service: s.Service, Devices: s.Devices, Addresses: s.Addresses, Pools: s.Pools,
+		IgnoreInvalid: s.IgnoreInvalid, Payload: s.Payload, Name: s.Name, Labels: s.Labels, Description: s.Description,
+		NeedsTargets: true, Purpose: s.Purpose}
+	if s.Service == "" {
+		return sub, job.FieldErrorf("service", "is required")
+	}
+	if s.Query != "" {
+		if len(s.Devices)+len(s.Addresses)+len(s.Pools) > 0 {
+			return sub, job.FieldErrorf("query", "names the devices alone; leave devices, addresses and pools out")
+		}
+		sub.Select = &job.Selection{Query: s.Query, Dynamic: s.Dynamic}
+	} else if s.Dynamic {
+		return sub, job.FieldErrorf("dynamic", "is for a query")
+	}
+	var err error
+	if sub.Schedule, err = s.Schedule.toJob(); err != nil {
+		return sub, err
+	}
+	if sub.StartBefore, err = timeOf("start_before", s.StartBefore); err != nil {
+		return sub, err
+	}
+	if sub.RunTimeout, err = durationOf("run_timeout", s.RunTimeout); err != nil {
+		return sub, err
+	}
+	sub.StopAfter, err = stopAfterOf("stop_after", s.StopAfter)
+	return sub, err
 }
 
 type wireSubmitted struct {
 	Run      wireRun       `json:"run"`
+	Schedule *wireSchedule `json:"schedule,omitempty"`
 	Replayed bool          `json:"replayed"`
 	Unknown  []wireUnknown `json:"unknown"`
 }
@@ -91,24 +133,62 @@ func (s *server) submit(c call) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	if in.Service == "" {
-		return answer{}, job.FieldErrorf("service", "is required")
+	sub, err := in.toDispatch()
+	if err != nil {
+		return answer{}, err
 	}
-	sub := in.toDispatch()
 	if sub.IdempotencyKey, err = api.IdempotencyKey(c.Request); err != nil {
 		return answer{}, err
 	}
 	sub.Path, sub.Body = prefix+"runs", body
 	done, err := s.Dispatch.Submit(c.Context(), c.p, sub)
+	return submitted(done, err)
+}
+
+// submitted is the answer to a submit and to a rerun.
+func submitted(done dispatch.Submitted, err error) (answer, error) {
 	if err != nil {
 		return answer{body: wireUnknowns(done.Unknown)}, err
 	}
-	a := answer{status: http.StatusCreated, location: prefix + "runs/" + url.PathEscape(done.Run.ID),
-		body: wireSubmitted{Run: runOf(done.Run, counts(done.Run)), Replayed: done.Replayed, Unknown: wireUnknowns(done.Unknown)}}
+	w := wireSubmitted{Run: runOf(done.Run, counts(done.Run)), Replayed: done.Replayed, Unknown: wireUnknowns(done.Unknown)}
+	if done.Schedule != nil {
+		sc := scheduleOf(*done.Schedule)
+		w.Schedule = &sc
+	}
+	a := answer{status: http.StatusCreated, location: prefix + "runs/" + url.PathEscape(done.Run.ID), body: w}
 	if done.Replayed {
 		a.status = http.StatusOK
 	}
 	return a, nil
+}
+
+// rerun submits the job of a run again: on all its devices, or on those with the
+// results that the body names. Unfinished are all that did not succeed.
+func (s *server) rerun(c call) (answer, error) {
+	var in struct {
+		Unfinished  bool               `json:"unfinished"`
+		Statuses    []job.ResultStatus `json:"statuses"`
+		Description string             `json:"description"`
+	}
+	body, err := c.decode(&in, true)
+	if err != nil {
+		return answer{}, err
+	}
+	for _, status := range in.Statuses {
+		if !slices.Contains(job.ResultStatuses(), status) || !status.Terminal() {
+			return answer{}, job.FieldErrorf("statuses", "%q is no status that a result ends in", clip(string(status)))
+		}
+	}
+	id := c.PathValue("id")
+	again := dispatch.Again{Run: id, Unfinished: in.Unfinished, Description: in.Description,
+		Path: prefix + "runs/" + id + "/rerun", Body: body}
+	if len(in.Statuses) > 0 {
+		again.Statuses = in.Statuses
+	}
+	if again.IdempotencyKey, err = api.IdempotencyKey(c.Request); err != nil {
+		return answer{}, err
+	}
+	return submitted(s.Dispatch.Rerun(c.Context(), c.p, again))
 }
 
 // counts are the counts of a run of which no result was read.
@@ -156,12 +236,19 @@ func (s *server) runs(c call) (answer, error) {
 	})
 }
 
-// cancel asks a run to stop.
+// cancel asks a run to stop; by force it does not wait for devices to let go.
 func (s *server) cancel(c call) (answer, error) {
-	if _, err := c.decode(&struct{}{}, true); err != nil {
+	var in struct {
+		Force bool `json:"force"`
+	}
+	if _, err := c.decode(&in, true); err != nil {
 		return answer{}, err
 	}
-	run, err := s.Dispatch.Cancel(c.Context(), c.p, c.PathValue("id"))
+	stop := s.Dispatch.Cancel
+	if in.Force {
+		stop = s.Dispatch.CancelNow
+	}
+	run, err := stop(c.Context(), c.p, c.PathValue("id"))
 	if err != nil {
 		return answer{}, err
 	}
@@ -242,10 +329,11 @@ func (s *server) preview(c call) (answer, error) {
 	if _, err := c.decode(&in, false); err != nil {
 		return answer{}, err
 	}
-	if in.Service == "" {
-		return answer{}, job.FieldErrorf("service", "is required")
+	sub, err := in.toDispatch()
+	if err != nil {
+		return answer{}, err
 	}
-	rows, total, unknown, err := s.Dispatch.Preview(c.Context(), c.p, in.toDispatch(), limit)
+	rows, total, unknown, err := s.Dispatch.Preview(c.Context(), c.p, sub, limit)
 	if err != nil {
 		return answer{body: wireUnknowns(unknown)}, err
 	}
