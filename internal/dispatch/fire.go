@@ -175,6 +175,9 @@ func (d *Dispatcher) follow(ctx context.Context, t *store.Turn, now time.Time, t
 	}
 	// Moments of creation are unique: one that is taken is a conflict.
 	created := now
+	if !created.Truncate(time.Microsecond).After(run.Created) {
+		created = run.Created.Add(time.Microsecond)
+	}
 	if try > 1 {
 		created = created.Add(time.Duration(rand.IntN(1000*try)) * time.Microsecond)
 	}
