@@ -14,6 +14,7 @@ import (
 
 	"drover/internal/api"
 	"drover/internal/lambdahttp"
+	"drover/internal/schedule/ebschedule"
 	"drover/internal/task"
 )
 
@@ -47,7 +48,7 @@ func TestEveryFunctionHasOne(t *testing.T) {
 // TestRequests: the event's request is one that the route table gives to its
 // function.
 func TestRequests(t *testing.T) {
-	for _, family := range []string{api.FamilyENMS, api.FamilyConsole} {
+	for _, family := range []string{api.FamilyENMS, api.FamilyForeman, api.FamilyConsole} {
 		r, source, err := lambdahttp.Request(context.Background(), read(t, family))
 		if err != nil {
 			t.Errorf("%s: %v", family, err)
@@ -85,6 +86,20 @@ func TestPayloads(t *testing.T) {
 		if err := json.Unmarshal(read(t, function), &ref); err != nil || ref.V > task.Version || ref.Tenant == "" || ref.Run == "" {
 			t.Errorf("%s: %+v %v", function, ref, err)
 		}
+	}
+}
+
+// TestAlarm: the trigger's event is what Scheduler is told to send, with the time
+// that it fills in.
+func TestAlarm(t *testing.T) {
+	d := json.NewDecoder(strings.NewReader(string(read(t, "trigger"))))
+	d.DisallowUnknownFields()
+	var e ebschedule.Event
+	if err := d.Decode(&e); err != nil || e.V != ebschedule.Version || e.Tenant == "" || e.Schedule == 0 {
+		t.Errorf("%+v %v", e, err)
+	}
+	if planned, ok := e.Planned(); !ok || planned.IsZero() {
+		t.Errorf("time %q", e.Time)
 	}
 }
 

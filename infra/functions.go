@@ -20,6 +20,7 @@ type function struct {
 	limited     bool   // takes the reserved concurrency
 	patient     bool   // has a URL of its own, for callers that wait longer than the gateway does
 	async       bool   // is invoked by events, which go to the dead letters when it fails
+	named       bool   // has a name made of the stack's and its own, so that its ARN is known beforehand
 	network     bool   // reaches devices: is put into the VPC, if there is one
 }
 
@@ -28,6 +29,7 @@ type right struct {
 	sid      string
 	actions  []string
 	resource resource
+	passedTo string // iam:PassRole: the service that alone may get the role
 }
 
 // resource names what a right is about; the stack knows the ARNs.
@@ -42,6 +44,8 @@ const (
 	theExecutions
 	theBus
 	theDeadLetters
+	theSchedules
+	theSchedulerRole
 )
 
 // The environment variables that functions may have. Each function's config
@@ -56,24 +60,35 @@ const (
 	envAdmin       = "DROVER_ADMIN_PASSWORD_HASH"
 	envLog         = "DROVER_LOG"
 	envBus         = "DROVER_EVENT_BUS"
+	envGroup       = "DROVER_SCHEDULE_GROUP"
+	envTrigger     = "DROVER_TRIGGER_ARN"
+	envScheduler   = "DROVER_SCHEDULER_ROLE_ARN"
+	envLetters     = "DROVER_DEAD_LETTERS_ARN"
+	envForemanUser = "DROVER_FOREMAN_EFFECTIVE_USER"
 )
 
 // The rights that several functions have. A transaction needs the rights of
 // the writes in it.
 var (
-	readTable   = right{"ReadTable", []string{"dynamodb:BatchGetItem", "dynamodb:GetItem", "dynamodb:Query"}, theTable}
-	writeTable  = right{"WriteTable", []string{"dynamodb:ConditionCheckItem", "dynamodb:DeleteItem", "dynamodb:PutItem", "dynamodb:UpdateItem"}, theTable}
-	readBlobs   = right{"ReadBlobs", []string{"s3:GetObject"}, theObjects}
-	writeBlobs  = right{"WriteBlobs", []string{"s3:PutObject"}, theObjects}
-	missBlobs   = right{"TellMissingBlobs", []string{"s3:ListBucket"}, theBucket} // else a missing object is a 403
-	makeKeyset  = right{"MakeAndOpenKeyset", []string{"kms:Decrypt", "kms:Encrypt"}, theKey}
-	openKeyset  = right{"OpenKeyset", []string{"kms:Decrypt"}, theKey}
-	startRuns   = right{"StartRuns", []string{"states:StartExecution"}, theMachine}
-	stopRuns    = right{"StopRuns", []string{"states:StopExecution"}, theExecutions}
-	tellBus     = right{"TellBus", []string{"events:PutEvents"}, theBus}
-	keepEvents  = right{"KeepFailedEvents", []string{"sqs:SendMessage"}, theDeadLetters}
-	frontRights = []right{readTable, writeTable, readBlobs, writeBlobs, missBlobs, makeKeyset, startRuns, stopRuns, tellBus}
-	frontEnv    = []string{envTable, envBucket, envMachine, envKey, envKeep, envAdmin, envLog, envBus}
+	readTable  = right{sid: "ReadTable", actions: []string{"dynamodb:BatchGetItem", "dynamodb:GetItem", "dynamodb:Query"}, resource: theTable}
+	writeTable = right{sid: "WriteTable", actions: []string{"dynamodb:ConditionCheckItem", "dynamodb:DeleteItem", "dynamodb:PutItem", "dynamodb:UpdateItem"},
+		resource: theTable}
+	readBlobs  = right{sid: "ReadBlobs", actions: []string{"s3:GetObject"}, resource: theObjects}
+	writeBlobs = right{sid: "WriteBlobs", actions: []string{"s3:PutObject"}, resource: theObjects}
+	missBlobs  = right{sid: "TellMissingBlobs", actions: []string{"s3:ListBucket"}, resource: theBucket} // else a missing object is a 403
+	makeKeyset = right{sid: "MakeAndOpenKeyset", actions: []string{"kms:Decrypt", "kms:Encrypt"}, resource: theKey}
+	openKeyset = right{sid: "OpenKeyset", actions: []string{"kms:Decrypt"}, resource: theKey}
+	startRuns  = right{sid: "StartRuns", actions: []string{"states:StartExecution"}, resource: theMachine}
+	stopRuns   = right{sid: "StopRuns", actions: []string{"states:StopExecution"}, resource: theExecutions}
+	tellBus    = right{sid: "TellBus", actions: []string{"events:PutEvents"}, resource: theBus}
+	keepEvents = right{sid: "KeepFailedEvents", actions: []string{"sqs:SendMessage"}, resource: theDeadLetters}
+	setAlarms  = right{sid: "SetAlarms", actions: []string{"scheduler:CreateSchedule", "scheduler:DeleteSchedule", "scheduler:UpdateSchedule"},
+		resource: theSchedules}
+	passScheduler = right{sid: "PassSchedulerRole", actions: []string{"iam:PassRole"}, resource: theSchedulerRole, passedTo: "scheduler.amazonaws.com"}
+
+	frontRights = []right{readTable, writeTable, readBlobs, writeBlobs, missBlobs, makeKeyset, startRuns, stopRuns, setAlarms, passScheduler, tellBus}
+	alarmEnv    = []string{envGroup, envTrigger, envScheduler, envLetters}
+	frontEnv    = append([]string{envTable, envBucket, envMachine, envKey, envKeep, envAdmin, envLog, envBus}, alarmEnv...)
 )
 
 // functions returns the function table.
@@ -82,6 +97,10 @@ func functions() []function {
 		{
 			name: "enms", description: "eNMS REST API", family: api.FamilyENMS, memory: 512, seconds: 900, patient: true,
 			env: frontEnv, rights: frontRights,
+		},
+		{
+			name: "foreman", description: "Foreman's API of remote execution", family: api.FamilyForeman, memory: 512, seconds: 900, patient: true,
+			env: append([]string{envForemanUser}, frontEnv...), rights: frontRights,
 		},
 		{
 			name: "console", description: "Drover's own API", family: api.FamilyConsole, memory: 512, seconds: 30,
@@ -102,8 +121,13 @@ func functions() []function {
 		},
 		{
 			name: "sweeper", description: "every minute: starts what was accepted, ends what is overdue", memory: 256, seconds: 300, async: true,
-			env:    []string{envTable, envMachine, envKeep, envLog, envBus},
-			rights: []right{readTable, writeTable, startRuns, stopRuns, tellBus, keepEvents},
+			env:    append([]string{envTable, envMachine, envKeep, envLog, envBus}, alarmEnv...),
+			rights: []right{readTable, writeTable, startRuns, stopRuns, setAlarms, passScheduler, tellBus, keepEvents},
+		},
+		{
+			name: "trigger", description: "starts the run of a schedule that is due, and makes the next one", memory: 256, seconds: 120, async: true, named: true,
+			env:    append([]string{envTable, envMachine, envKeep, envLog, envBus}, alarmEnv...),
+			rights: []right{readTable, writeTable, startRuns, setAlarms, passScheduler, tellBus, keepEvents},
 		},
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"drover/internal/cloud/front"
 	"drover/internal/cloud/planner"
 	"drover/internal/cloud/runs"
+	"drover/internal/cloud/trigger"
 )
 
 // TestDeclaredNeeds compares the variables that the template gives to each
@@ -17,8 +18,12 @@ import (
 func TestDeclaredNeeds(t *testing.T) {
 	needs := map[string]any{
 		"enms": &front.Config{}, "console": &front.Config{},
+		"foreman": &struct {
+			front.Config
+			EffectiveUser string `env:"DROVER_FOREMAN_EFFECTIVE_USER,optional"` // as in its main.go
+		}{},
 		"planner": &planner.Config{}, "finisher": &finisher.Config{},
-		"executor": &executor.Config{}, "sweeper": &runs.SweeperConfig{},
+		"executor": &executor.Config{}, "sweeper": &runs.SweeperConfig{}, "trigger": &trigger.Config{},
 	}
 	for _, f := range functions() {
 		want := slices.Sorted(slices.Values(cloud.Variables(needs[f.name])))

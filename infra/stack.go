@@ -31,11 +31,12 @@ type stack struct {
 	dead    awssqs.Queue
 	net     *network // nil: executors reach devices over the internet
 	machine machine
+	alarm   scheduler
 }
 
 // params are what a deployment may choose.
 type params struct {
-	admin, concurrency, reserved, keepDays, blobDays, logLevel, rate, burst, email, sampling awscdk.CfnParameter
+	admin, concurrency, reserved, keepDays, blobDays, logLevel, rate, burst, email, sampling, foremanUser awscdk.CfnParameter
 }
 
 // machine is the state machine by name. Its ARN is put together from the name
@@ -58,6 +59,7 @@ func newStack(scope constructs.Construct, id, dir string) awscdk.Stack {
 		arn:        s.statesArn("stateMachine", name),
 		executions: s.statesArn("execution", name+":*"),
 	}
+	s.addScheduler()
 	built := map[string]awslambda.Function{}
 	for _, f := range functions() {
 		built[f.name] = s.addFunction(f, dir)
@@ -144,6 +146,12 @@ func (s *stack) addParams() {
 			Type: jsii.String("String"), Default: jsii.String("yes"), AllowedValues: jsii.Strings("yes", "no"),
 			Description: jsii.String("a sampling rule of X-Ray that traces 5 of 100 runs; no leaves it to the account's own rules"),
 		}),
+		foremanUser: awscdk.NewCfnParameter(s.cdk, jsii.String("ForemanEffectiveUser"), &awscdk.CfnParameterProps{
+			Type: jsii.String("String"), Default: jsii.String("root"),
+			AllowedPattern:        jsii.String(`[A-Za-z_][-A-Za-z0-9_.@]{0,63}\$?`),
+			ConstraintDescription: jsii.String("a user name, or none"),
+			Description:           jsii.String("Foreman: who a script runs as when neither the job nor its template says; none is the user that logs in"),
+		}),
 		logLevel: awscdk.NewCfnParameter(s.cdk, jsii.String("LogLevel"), &awscdk.CfnParameterProps{
 			Type: jsii.String("String"), Default: jsii.String("info"), AllowedValues: jsii.Strings("debug", "info", "warn", "error"),
 		}),
@@ -220,7 +228,11 @@ func (s *stack) addFunction(f function, dir string) awslambda.Function {
 	statements := []awsiam.PolicyStatement{statement("WriteLog",
 		[]string{"logs:CreateLogStream", "logs:PutLogEvents"}, log.LogGroupArn())}
 	for _, r := range f.rights {
-		statements = append(statements, statement(r.sid, r.actions, s.arn(r.resource)))
+		allowed := statement(r.sid, r.actions, s.arn(r.resource))
+		if r.passedTo != "" {
+			allowed.AddCondition(jsii.String("StringEquals"), map[string]string{"iam:PassedToService": r.passedTo})
+		}
+		statements = append(statements, allowed)
 	}
 	if f.network && s.net != nil {
 		statements = append(statements, statement(networkSid, networkActions, jsii.String("*")))
@@ -248,6 +260,9 @@ func (s *stack) addFunction(f function, dir string) awslambda.Function {
 		Environment:  &env,
 	})
 	cfn := fn.Node().DefaultChild().(awslambda.CfnFunction)
+	if f.named {
+		cfn.SetFunctionName(jsii.String(*awscdk.Aws_STACK_NAME() + "-" + id))
+	}
 	if f.network && s.net != nil {
 		cfn.AddPropertyOverride(jsii.String("VpcConfig"), s.net.config)
 	}
@@ -292,6 +307,16 @@ func (s *stack) value(name string) *string {
 		return s.params.logLevel.ValueAsString()
 	case envBus:
 		return s.bus.EventBusName()
+	case envGroup:
+		return s.alarm.group
+	case envTrigger:
+		return s.alarm.target
+	case envScheduler:
+		return s.alarm.role.RoleArn()
+	case envLetters:
+		return s.dead.QueueArn()
+	case envForemanUser:
+		return s.params.foremanUser.ValueAsString()
 	}
 	panic("no value for the environment variable " + name)
 }
@@ -314,6 +339,10 @@ func (s *stack) arn(r resource) *string {
 		return s.bus.EventBusArn()
 	case theDeadLetters:
 		return s.dead.QueueArn()
+	case theSchedules:
+		return s.alarm.schedules
+	case theSchedulerRole:
+		return s.alarm.role.RoleArn()
 	}
 	panic("unknown resource")
 }

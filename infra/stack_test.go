@@ -167,8 +167,8 @@ func TestArchitecture(t *testing.T) {
 func TestPolicies(t *testing.T) {
 	template := template(t)
 	roles := all(template, "AWS::IAM::Role")
-	if len(roles) != len(functions())+1 {
-		t.Errorf("%d roles for %d functions and the state machine", len(roles), len(functions()))
+	if len(roles) != len(functions())+2 {
+		t.Errorf("%d roles for %d functions, the state machine and the scheduler", len(roles), len(functions()))
 	}
 	for kind := range map[string]bool{"AWS::IAM::Policy": true, "AWS::IAM::ManagedPolicy": true} {
 		if extra := all(template, kind); len(extra) > 0 {
@@ -188,6 +188,10 @@ func TestPolicies(t *testing.T) {
 			// Neither log delivery nor traces have resources.
 			if sid := s["Sid"]; toJSON(t, s["Resource"]) == `"*"` && !(strings.HasPrefix(id, "RunRole") && (sid == "WriteLog" || sid == "Trace")) {
 				t.Errorf("%s %v: every resource", id, sid)
+			}
+			if pass := slices.Contains(list(s["Action"]), any("iam:PassRole")); pass &&
+				toJSON(t, s["Condition"]) != `{"StringEquals":{"iam:PassedToService":"scheduler.amazonaws.com"}}` || !pass && s["Condition"] != nil {
+				t.Errorf("%s %v: condition %v", id, s["Sid"], toJSON(t, s["Condition"]))
 			}
 			if s["Effect"] != "Allow" || s["NotAction"] != nil || s["NotResource"] != nil {
 				t.Errorf("%s: %v", id, toJSON(t, s))
@@ -323,6 +327,12 @@ func arnOf(t *testing.T, template object, r resource) string {
 		return toJSON(t, get("AWS::Events::EventBus"))
 	case theDeadLetters:
 		return toJSON(t, get("AWS::SQS::Queue"))
+	case theSchedules:
+		return toJSON(t, object{"Fn::Join": []any{"", []any{"arn:", object{"Ref": "AWS::Partition"}, ":scheduler:", object{"Ref": "AWS::Region"}, ":",
+			object{"Ref": "AWS::AccountId"}, ":schedule/", object{"Ref": "AWS::StackName"}, "/*"}}})
+	case theSchedulerRole:
+		id, _ := one(t, template, "AWS::IAM::Role", "SchedulerRole")
+		return toJSON(t, object{"Fn::GetAtt": []any{id, "Arn"}})
 	}
 	t.Fatalf("resource %d", r)
 	return ""

@@ -78,7 +78,8 @@ var rules = []rule{
 
 	{"cloud", append(with("store/dynamostore"), ports...), "wiring that all functions share"},
 	{"cloud/depot", append(with("cloud", "blob/s3blob", "secret/kmssecret"), ports...), "wiring of those that keep large values and secrets"},
-	{"cloud/runs", append(with("cloud", "dispatch", "cloud/bus", "task", "workflow/sfnworkflow"), ports...), "wiring of those that start and settle runs"},
+	{"cloud/runs", append(with("cloud", "dispatch", "cloud/bus", "task", "workflow/sfnworkflow", "schedule/ebschedule"), ports...), "wiring of those that start and settle runs"},
+	{"cloud/trigger", append(with("cloud", "cloud/runs", "dispatch", "schedule/ebschedule"), ports...), "wiring of what alarms call"},
 	{"cloud/front", append(with("cloud", "cloud/depot", "cloud/runs", "dispatch", "api", "lambdahttp"), ports...), "wiring of those that answer requests, whatever they speak"},
 	{"cloud/bus", append(with("cloud", "event/eventlog", "event/busevents"), ports...), "wiring of those that tell of events"},
 	{"cloud/planner", append(with("cloud", "task"), ports...), "wiring of the task that tells nobody"},
@@ -90,7 +91,7 @@ var rules = []rule{
 	{"cloud/cloudtest", nil, "deploys a template; knows AWS and not Drover"},
 	{"standalone", append(with("dispatch", "task", "render", "metrics", "api", "api/*", "console", "store/boltstore", "workflow/localworkflow",
 		"blob/folderblob", "device/sshdevice", "schedule/localschedule", "event/webhook", "event/eventlog"), ports...), "wiring of the one process"},
-	{"/functions/*", with("cloud", "cloud/front", "cloud/runs", "cloud/planner", "cloud/executor", "cloud/finisher", "api", "api/*", "console"), "read config, wire, start"},
+	{"/functions/*", with("cloud", "cloud/front", "cloud/runs", "cloud/trigger", "cloud/planner", "cloud/executor", "cloud/finisher", "api", "api/*", "console"), "read config, wire, start"},
 	{"/infra", with("/statemachines", "api"), "the stack is made from the route table and the state machine, not from the code behind them"},
 	{"/cmd/drover", with("..."), "the command line; anything above"},
 	{"cli", append(with("standalone", "console", "fleet", "api", "device/sshsim", "metrics"), ports...), "the commands of cmd/drover"},

@@ -19,7 +19,8 @@ func TestOpen_NamesWhatIsMissing(t *testing.T) {
 	t.Setenv("DROVER_TABLE", "")
 	t.Setenv("DROVER_KEEP", "")
 	_, err := Open(t.Context(), "enms")
-	const want = "missing in the environment: DROVER_TABLE, DROVER_KEEP, DROVER_STATE_MACHINE_ARN, DROVER_BUCKET, DROVER_KMS_KEY_ID"
+	const want = "missing in the environment: DROVER_TABLE, DROVER_KEEP, DROVER_STATE_MACHINE_ARN, " +
+		"DROVER_SCHEDULE_GROUP, DROVER_TRIGGER_ARN, DROVER_SCHEDULER_ROLE_ARN, DROVER_DEAD_LETTERS_ARN, DROVER_BUCKET, DROVER_KMS_KEY_ID"
 	if job.CodeOf(err) != job.Invalid || err.Error() != want {
 		t.Errorf("got %v\nwant %s", err, want)
 	}

@@ -45,20 +45,25 @@ type Harness interface {
 // Run runs the suite against one driver. within runs each case, in whatever the
 // driver needs around it.
 func Run(t *testing.T, within func(t *testing.T, test func(t *testing.T)), open func(t *testing.T) Harness) {
+	// Cases wait more than they work, so all of them run at once: t.Parallel would
+	// run as many as there are processors.
+	var all sync.WaitGroup
+	defer all.Wait()
 	for _, c := range cases {
-		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			within(t, func(t *testing.T) {
-				h := open(t)
-				for _, need := range c.needs {
-					if reason, lacks := h.Lacks()[need]; lacks {
-						// Not a skip: the harness says why, and another shows it.
-						t.Logf("not shown here, because %s", reason)
-						return
+		all.Go(func() {
+			t.Run(c.name, func(t *testing.T) {
+				within(t, func(t *testing.T) {
+					h := open(t)
+					for _, need := range c.needs {
+						if reason, lacks := h.Lacks()[need]; lacks {
+							// Not a skip: the harness says why, and another shows it.
+							t.Logf("not shown here, because %s", reason)
+							return
+						}
 					}
-				}
-				s := &suite{t: t, h: h, rings: make(chan ring, 10_000)}
-				c.run(s)
+					s := &suite{t: t, h: h, rings: make(chan ring, 10_000)}
+					c.run(s)
+				})
 			})
 		})
 	}
