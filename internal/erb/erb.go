@@ -49,7 +49,7 @@ const (
 	MaxSource  = 1 << 20 // bytes of a template
 	maxOutput  = 4 << 20
 	maxSteps   = 100_000
-	maxMemory  = 48 << 20 // bytes of all values made
+	maxMemory  = 32 << 20 // bytes of all values made
 	maxTime    = 2 * time.Second
 	maxInclude = 8 // templates in one another
 )

@@ -65,10 +65,11 @@ func (s *scope) Instance(m *ruby.Machine, name string) (ruby.Value, bool, error)
 		return ruby.NewString(s.name), true, nil
 	}
 	if s.vars != nil {
-		v, ok := s.vars.Lookup(name)
-		return v, ok, nil
+		if v, ok := s.vars.Lookup(name); ok {
+			return v, true, nil
+		}
 	}
-	return nil, false, nil
+	return nil, s.snippet, nil // what a snippet is not given is nil
 }
 
 // Macro calls one.

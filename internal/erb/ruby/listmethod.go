@@ -41,7 +41,7 @@ func (m *Machine) arrayMethod(a *Array, name string, args []Value, b *block) (Va
 	case "sort":
 		return m.sort(a)
 	case "flatten":
-		deep := int64(maxDepth)
+		deep := int64(-1)
 		if len(args) == 1 {
 			var err error
 			if deep, err = m.whole(args[0]); err != nil {
@@ -111,7 +111,7 @@ func (m *Machine) element(a *Array, args []Value) (Value, error) {
 // Join is the text of all elements, those of arrays inside too.
 func (m *Machine) Join(a *Array, sep string) (Value, error) {
 	flat := &Array{}
-	if err := m.flatten(flat, a, maxDepth, 0); err != nil {
+	if err := m.flatten(flat, a, -1, 0); err != nil {
 		return nil, err
 	}
 	var b strings.Builder

@@ -1,6 +1,7 @@
 package ruby
 
 import (
+	"slices"
 	"strconv"
 )
 
@@ -353,7 +354,7 @@ func (p *parser) noCommas() bool { return p.depth == 1 }
 
 func (p *parser) mayAssign(t token) error {
 	last := t.text[len(t.text)-1]
-	if last == '?' || last == '!' || refused(p.v, t.text) != "" {
+	if last == '?' || last == '!' || slices.Contains(words, t.text) {
 		return failure(t.line, "%s cannot be assigned", clip(t.text))
 	}
 	return nil
