@@ -16,24 +16,19 @@ func errNotCancelled() error {
 }
 
 // cancelRun cancels a run and reports whether that did anything. Asking a
-// second time is asking by force.
+// second time is asking by force. With a run that waits for its time its schedule
+// ends: nothing comes after it.
 func (s *server) cancelRun(c *call, run job.Run, force bool) (bool, error) {
 	var err error
 	switch {
 	case run.Status.Terminal():
 		return false, nil
-	case run.ScheduleID != 0 && run.Status == job.Scheduled:
-		// With the run that waits the schedule ends: nothing comes after it.
-		_, err = s.Dispatch.CancelSchedule(c.ctx(), c.who, run.ScheduleID)
 	case force || run.Canceling():
 		run, err = s.Dispatch.CancelNow(c.ctx(), c.who, run.ID)
 	default:
 		run, err = s.Dispatch.Cancel(c.ctx(), c.who, run.ID)
 	}
-	if err != nil {
-		return false, err
-	}
-	return run.Status == job.Scheduled || !run.Status.Terminal() || run.Status == job.StatusCanceled, nil
+	return !run.Status.Terminal() || run.Status == job.StatusCanceled, err
 }
 
 // cancelInvocation is POST /api/job_invocations/:id/cancel.
@@ -140,8 +135,8 @@ func (s *server) rerunInvocation(c *call) (answer, error) {
 	again := dispatch.Again{Run: run.ID, Path: "/api/job_invocations/" + c.path("id") + "/rerun", Body: c.raw,
 		Description: describeAgain(t.Template, j)}
 	x := extraOf(run)
-	x.Mode, x.Purpose = "", ""
-	selected, err := s.selectAgain(c, &again)
+	x.Mode, x.Purpose, x.StartBefore = "", "", nil
+	selected, err := s.selectAgain(c, run, &again)
 	if err != nil {
 		return answer{}, err
 	}
@@ -186,7 +181,7 @@ func describeAgain(t job.Template, j job.Job) string {
 }
 
 // selectAgain reads which hosts a job runs on again; false means on its own.
-func (s *server) selectAgain(c *call, again *dispatch.Again) (bool, error) {
+func (s *server) selectAgain(c *call, run job.Run, again *dispatch.Again) (bool, error) {
 	failed, err := c.flag("failed_only", false)
 	if err != nil {
 		return false, err
@@ -201,6 +196,19 @@ func (s *server) selectAgain(c *call, again *dispatch.Again) (bool, error) {
 		found, err := s.lookUpHosts(c, hosts)
 		if err != nil {
 			return false, err
+		}
+		targets, err := s.allTargets(c, run)
+		if err != nil {
+			return false, err
+		}
+		ids := map[int64]bool{}
+		for _, t := range targets {
+			ids[t.ID] = true
+		}
+		for _, h := range found {
+			if !ids[h.ID] {
+				return false, unprocessable("Host %s is not one of job %d", h.Name, run.Number)
+			}
 		}
 		again.DeviceIDs = targetIDs(found)
 	case failed:

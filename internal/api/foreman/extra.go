@@ -2,6 +2,7 @@ package foreman
 
 import (
 	"encoding/json"
+	"time"
 
 	"drover/internal/job"
 )
@@ -28,6 +29,8 @@ type runExtra struct {
 	Concurrency   *int64  `json:"concurrency,omitempty"`
 	Feature       int64   `json:"feature,omitempty"`
 	Purpose       string  `json:"purpose,omitempty"`
+	// StartBefore is what was asked for; a run has one of its own besides.
+	StartBefore *time.Time `json:"start_before,omitempty"`
 	User          int64   `json:"user,omitempty"` // id of who asked
 	Location      int64   `json:"location,omitempty"`
 	Organization  int64   `json:"organization,omitempty"`

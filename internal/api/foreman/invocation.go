@@ -55,6 +55,9 @@ func asSubmitted(run job.Run) job.Run {
 	run.Status, run.Reason, run.Message = job.Queued, "", ""
 	if run.Planned != nil {
 		run.Status = job.Scheduled
+		if extraOf(run).Targeting == dynamicQuery {
+			run.Unresolved, run.Total = true, 0
+		}
 	}
 	run.Started, run.Ended, run.Counts = nil, nil, job.Counts{}
 	return run

@@ -211,7 +211,7 @@ func (s *server) addMode(c *call, run job.Run, x runExtra, out fields) error {
 	switch x.Mode {
 	case modeFuture:
 		out["mode"] = modeFuture
-		out["scheduling"] = fields{"start_at": stampOf(run.Planned), "start_before": stampOf(run.StartBefore)}
+		out["scheduling"] = fields{"start_at": stampOf(run.Planned), "start_before": stampOf(x.StartBefore)}
 	case modeRecurring:
 		out["mode"], out["recurrence"] = modeRecurring, nil
 		sched, err := s.Dispatch.Schedule(c.ctx(), c.who, run.ScheduleID)

@@ -32,6 +32,18 @@ const (
 	msgAborted = "Task aborted: the task might be still running on the proxy"
 )
 
+// outputLines are the line sets of a host of a run. A host that has no task has
+// none.
+func outputLines(run job.Run, r job.Result) []lineSet {
+	if !hasHostTasks(run) {
+		return nil
+	}
+	if r.Ended == nil {
+		r.Ended = run.Ended
+	}
+	return lineSets(r)
+}
+
 // lineSets returns the output of a host in the order in which it came: what
 // the marks of the output tell apart, what went wrong, and how it ended. Times grow from
 // set to set, but for the two streams of one moment.
@@ -112,9 +124,10 @@ func trouble(r job.Result) string {
 		said = append(said, msgAborted)
 	}
 	switch {
+	case r.Reason == job.ReasonExitStatus && r.Exit != nil: // the last line says it
 	case r.Message != "":
 		said = append(said, r.Message)
-	case len(said) == 0 && r.Status != job.ResultSucceeded && r.Reason != job.ReasonExitStatus:
+	case len(said) == 0 && r.Status != job.ResultSucceeded:
 		said = append(said, reasonText(r))
 	}
 	return strings.Join(said, "\n")

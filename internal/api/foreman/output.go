@@ -89,7 +89,7 @@ func (s *server) hostOutput(c *call) (answer, error) {
 		return answer{}, err
 	}
 	refresh := refreshing(run, r)
-	lines, more := upTo(since(lineSets(r), parseSince(c.param("since"))), s.MaxAnswer/2)
+	lines, more := upTo(since(outputLines(run, r), parseSince(c.param("since"))), s.MaxAnswer/2)
 	a := answer{status: http.StatusOK, texts: &api.Texts{}}
 	a.body = outputOf(refresh || more, shownLines(a.texts, lines))
 	return a, nil
@@ -126,7 +126,7 @@ func (s *server) rawOutput(c *call) (answer, error) {
 	a := answer{status: http.StatusOK, texts: &api.Texts{}}
 	var output any
 	if hasHostTasks(run) {
-		output = a.texts.Add(concatenated(lineSets(r)))
+		output = a.texts.Add(concatenated(outputLines(run, r)))
 	}
 	a.body = outputOf(refreshing(run, r), output)
 	return a, nil
@@ -154,7 +154,7 @@ func (s *server) outputs(c *call) (answer, error) {
 	moment := parseSince(c.param("since"))
 	rows := []fields{}
 	add := func(r job.Result) {
-		lines := since(lineSets(r), moment)
+		lines := since(outputLines(run, r), moment)
 		var output any
 		if raw {
 			output = a.texts.Add(concatenated(lines))

@@ -94,8 +94,8 @@ func (s *server) taskOf(run job.Run, counts job.Counts, errors []string) task {
 func runErrors(run job.Run, failed int) []string {
 	var said []string
 	switch {
-	case run.Status == job.Missed && run.StartBefore != nil && (run.Ended == nil || !run.Ended.Before(*run.StartBefore)):
-		said = append(said, "Execution plan could not be started before set time ("+stamp(*run.StartBefore)+")")
+	case run.Status == job.Missed && extraOf(run).StartBefore != nil:
+		said = append(said, "Execution plan could not be started before set time ("+stamp(*extraOf(run).StartBefore)+")")
 	case run.Status == job.Missed && run.Planned != nil:
 		said = append(said, "Execution plan could not be started in time (it was due at "+stamp(*run.Planned)+")")
 	case run.Status == job.StatusCanceled:
