@@ -191,6 +191,14 @@ func (s *Service) Objects() string {
 	one(services, next, err)
 	users, next, err := d.Users(ctx, p, page)
 	one(users, next, err)
+	err = d.AllTemplates(ctx, p, func(t job.Template) error { one(t, "", nil); return nil })
+	one("templates", "", err)
+	features, err := d.Features(ctx, p)
+	one(features, "", err)
+	queries, err := d.SavedQueries(ctx, p)
+	one(queries, "", err)
+	schedules, next, err := d.Schedules(ctx, p, page)
+	one(schedules, next, err)
 	return b.String()
 }
 

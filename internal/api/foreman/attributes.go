@@ -17,7 +17,7 @@ func (s *server) templateChange(c *call, was job.Template) (func(*job.Template) 
 		return nil, err
 	}
 	if o.empty() && was.ID != 0 {
-		return nil, unprocessable("param is missing or the value is empty: job_template")
+		return nil, errMissing("job_template")
 	}
 	var taken problems
 	if name, err := o.get("name").text(); err == nil && o.has("name") && name != was.Name {

@@ -113,6 +113,9 @@ func (c *call) read() error {
 	if err := c.checkTaxonomy(); err != nil {
 		return err
 	}
+	if broken == nil && c.r.Method == http.MethodPut && c.body.empty() {
+		return errMissing(c.route.root())
+	}
 	return broken
 }
 

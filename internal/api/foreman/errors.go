@@ -74,6 +74,11 @@ func errJSON(detail string) error {
 	return refuse(http.StatusBadRequest, fields{"status": http.StatusBadRequest, "error": "There was a problem in the JSON you submitted: " + detail})
 }
 
+// errMissing is for a change that says nothing.
+func errMissing(root string) error {
+	return unprocessable("param is missing or the value is empty: %s", root)
+}
+
 // errSearch is E13: a search or an order that cannot be understood.
 func errSearch(message string) error {
 	return refuse(http.StatusBadRequest, fields{"error": fields{"message": message, "class": "ScopedSearch::QueryNotSupported"}})
