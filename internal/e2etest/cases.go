@@ -37,6 +37,7 @@ func Cases(t *testing.T, target Target) {
 			{"bad day", badDay, false},
 			{"cancel", cancel, true},
 			{"a synchronous call that outlives its patience", outlives, true},
+			{"Ansible's collection for Foreman", ansible, false},
 		} {
 			t.Run(c.name, func(t *testing.T) {
 				if c.waits {

@@ -18,8 +18,6 @@ func coreRoutes() []route {
 			short: "Shows status of Foreman system and its subcomponents", public: true, handle: (*server).ping},
 		{method: http.MethodGet, paths: []string{"/api/statuses"}, resource: "ping", action: "statuses",
 			short: "Shows status and version information of Foreman system and its subcomponents", needs: job.ActRead, handle: (*server).statuses},
-		{method: http.MethodPost, paths: []string{"/ansible/api/ansible_inventories/schedule"},
-			needs: job.ActRead, handle: (*server).noReports},
 	}
 }
 
@@ -57,7 +55,3 @@ func (s *server) links(*call) (answer, error) {
 	}
 	return ok(fields{"links": links}), nil
 }
-
-// noReports tells the inventory plugin that there are no report templates; it
-// goes on without, and use_reports_api: false is what docs/foreman.md advises.
-func (s *server) noReports(*call) (answer, error) { return answer{}, errNoRoute() }

@@ -22,9 +22,6 @@ func TestCore(t *testing.T) {
 	if o := want(t, s, 200, get("/api")); !strings.Contains(fmt.Sprint(o), "/api/job_templates") {
 		t.Errorf("%v", o)
 	}
-	if o := want(t, s, 404, post("/ansible/api/v2/ansible_inventories/schedule", object{})); o["error"] == nil {
-		t.Errorf("%v", o)
-	}
 }
 
 func TestErrors(t *testing.T) {
