@@ -57,6 +57,11 @@ func (f fleetCase) measure(w io.Writer, pairs int, peers bool) error {
 		{name: "bare loop of x/crypto/ssh", run: func() error { return bareLoop(hosts, f.width) }},
 		{name: "Drover, POST /rest/run_service", run: func() error { return svc.runSync(f.hosts) }},
 	}
+	id, err := svc.template()
+	if err != nil {
+		return err
+	}
+	cs = append(cs, &contender{name: "Drover, POST /api/job_invocations", run: func() error { return svc.runInvocation(id, f.width) }})
 	if peers {
 		cs = append(cs, peerTools(dir, hosts, f.width, private)...)
 	}
@@ -77,8 +82,10 @@ func (f fleetCase) measure(w io.Writer, pairs int, peers bool) error {
 	if bare.err != nil {
 		return bare.err
 	}
-	if cs[1].err != nil {
-		return cs[1].err
+	for _, own := range cs[1:3] {
+		if own.err != nil {
+			return own.err
+		}
 	}
 	for _, c := range cs {
 		if c.err != nil {

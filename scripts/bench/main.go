@@ -27,7 +27,7 @@ func main() {
 	sim := flag.Bool("sim", false, "be the pretend devices (used by the program itself)")
 	serve := flag.String("serve", "", "be the service, with data in `DIR` (used by the program itself)")
 	pairs := flag.Int("pairs", 5, "how often each measurement is repeated, interleaved")
-	only := flag.String("only", "", "comma-separated part: delay, nodelay, async, memory; empty: all")
+	only := flag.String("only", "", "comma-separated part: delay, nodelay, async, index, memory; empty: all")
 	peers := flag.Bool("peers", true, "also measure ansible and pssh when they are installed")
 	flag.Parse()
 	var err error
@@ -64,6 +64,12 @@ func bench(pairs int, only string, peers bool) error {
 	}
 	if wanted("async") {
 		if err := measureAsync(w); err != nil {
+			return err
+		}
+		_ = w.Flush()
+	}
+	if wanted("index") {
+		if err := measureIndex(w, pairs); err != nil {
 			return err
 		}
 		_ = w.Flush()

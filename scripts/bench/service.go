@@ -80,7 +80,7 @@ func (s *service) send(method, path string, body []byte, out any) error {
 	if err != nil {
 		return err
 	}
-	if resp.StatusCode != http.StatusOK {
+	if resp.StatusCode != http.StatusOK && resp.StatusCode != http.StatusCreated {
 		return fmt.Errorf("%s %s: %s: %.300s", method, path, resp.Status, data)
 	}
 	if out == nil {
