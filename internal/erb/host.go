@@ -3,6 +3,7 @@ package erb
 import (
 	"maps"
 	"net/netip"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -105,6 +106,9 @@ func (s *scope) host(m *ruby.Machine) (ruby.Value, error) {
 		return nil, err
 	}
 	short, domain, _ := strings.Cut(d.Name, ".")
+	if _, err := netip.ParseAddr(d.Name); err == nil {
+		short, domain = d.Name, ""
+	}
 	o := newObject("Host", d.Name, hostAttrs)
 	o.scope = s
 	o.attrs["id"] = d.ID
@@ -114,6 +118,11 @@ func (s *scope) host(m *ruby.Machine) (ruby.Value, error) {
 	o.attrs["domain"] = named("Domain", domain)
 	o.attrs["location"] = named("Location", d.Location)
 	o.attrs["model"] = named("Model", d.Model)
+	if d.CreatedBy != "" {
+		owner := newObject("User", d.CreatedBy, []string{"login"})
+		owner.attrs["login"] = str(d.CreatedBy)
+		o.attrs["owner"] = owner
+	}
 	o.attrs["architecture"] = named("Architecture", s.r.env.Facts["architecture"])
 	system := operatingSystem(d)
 	o.attrs["operatingsystem"], o.attrs["os"] = system, system
@@ -153,6 +162,9 @@ var families = []struct{ prefix, family string }{
 	{"microsoft windows", "Windows"}, {"junos", "Junos"}, {"coreos", "Coreos"}, {"aix", "AIX"}, {"eos", "AristaEOS"},
 }
 
+// osVersion finds the first number of a version and the one after its dot.
+var osVersion = regexp.MustCompile(`([0-9]+)(?:\.([0-9]+))?`)
+
 func operatingSystem(d *job.Device) ruby.Value {
 	if d.OperatingSystem == "" {
 		return nil
@@ -161,8 +173,9 @@ func operatingSystem(d *job.Device) ruby.Value {
 	o := newObject("Operatingsystem", title, osAttrs)
 	o.attrs["name"], o.attrs["title"] = str(d.OperatingSystem), str(title)
 	o.attrs["release"] = str(d.OSVersion)
-	major, minor, _ := strings.Cut(d.OSVersion, ".")
-	o.attrs["major"], o.attrs["minor"] = str(major), str(minor)
+	if v := osVersion.FindStringSubmatch(d.OSVersion); v != nil {
+		o.attrs["major"], o.attrs["minor"] = str(v[1]), str(v[2])
+	}
 	name := strings.ToLower(d.OperatingSystem)
 	for _, f := range families {
 		if strings.HasPrefix(name, f.prefix) {

@@ -183,10 +183,8 @@ func expression(t *rapid.T, depth int) string {
 }
 
 func FuzzRender(f *testing.F) {
-	for _, c := range greedy {
-		if len(c.in) < 1000 {
-			f.Add(c.in)
-		}
+	for _, s := range fragments {
+		f.Add("<% x = 'a b' %><%= x " + s + " %>") // what is greedy would slow the fuzzer down
 	}
 	f.Add("a\n  <%- if true -%>\nb\n  <%- end -%>\nc\n")
 	f.Add(`<%= @host.params.map { |k, v| "#{k}=#{shell_escape(v)}" }.join("\n") %>`)

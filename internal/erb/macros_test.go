@@ -156,6 +156,11 @@ func TestRender_DeviceWithLittleData(t *testing.T) {
 	if err != nil || got != "true 2001:db8::1 true true sw1 true " {
 		t.Errorf("%q, %v", got, err)
 	}
+	e.Device.Name, e.Device.CreatedBy, e.Device.OperatingSystem, e.Device.OSVersion = "192.0.2.1", "ops", "VRP", "V200R005 (C00)"
+	const odd = `<%= @host.shortname %> <%= @host.domain.nil? %> <%= @host.owner.login %> <%= @host.os.major %>|<%= @host.os.minor %>|<%= @host.os.family %>`
+	if got, err := erb.Render(t.Context(), odd, e); err != nil || got != "192.0.2.1 true ops 200||" {
+		t.Errorf("%q, %v", got, err)
+	}
 	e.Device.Address = "sw1.example.net"
 	if got, err := erb.Render(t.Context(), `<%= @host.ip %>|<%= @host.primary_interface.ip %>`, e); err != nil || got != "|" {
 		t.Errorf("%q, %v", got, err)
