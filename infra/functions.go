@@ -80,6 +80,7 @@ var (
 	openKeyset = right{sid: "OpenKeyset", actions: []string{"kms:Decrypt"}, resource: theKey}
 	startRuns  = right{sid: "StartRuns", actions: []string{"states:StartExecution"}, resource: theMachine}
 	stopRuns   = right{sid: "StopRuns", actions: []string{"states:StopExecution"}, resource: theExecutions}
+	followRuns = right{sid: "FollowRuns", actions: []string{"states:DescribeExecution"}, resource: theExecutions}
 	tellBus    = right{sid: "TellBus", actions: []string{"events:PutEvents"}, resource: theBus}
 	keepEvents = right{sid: "KeepFailedEvents", actions: []string{"sqs:SendMessage"}, resource: theDeadLetters}
 	setAlarms  = right{sid: "SetAlarms", actions: []string{"scheduler:CreateSchedule", "scheduler:DeleteSchedule", "scheduler:UpdateSchedule"},
@@ -122,7 +123,7 @@ func functions() []function {
 		{
 			name: "sweeper", description: "every minute: starts what was accepted, ends what is overdue", memory: 256, seconds: 300, async: true,
 			env:    append([]string{envTable, envMachine, envKeep, envLog, envBus}, alarmEnv...),
-			rights: []right{readTable, writeTable, startRuns, stopRuns, setAlarms, passScheduler, tellBus, keepEvents},
+			rights: []right{readTable, writeTable, startRuns, stopRuns, followRuns, setAlarms, passScheduler, tellBus, keepEvents},
 		},
 		{
 			name: "trigger", description: "starts the run of a schedule that is due, and makes the next one", memory: 256, seconds: 120, async: true, named: true,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-lambda-go/lambda"
@@ -55,7 +56,7 @@ func (b Base) Connect(ctx context.Context, function string) (Clients, error) {
 }
 
 // settings is the SDK's configuration from what Lambda puts into a function's
-// environment, and from AWS_ENDPOINT_URL. The SDK's own way to it looks for
+// environment, and from AWS_ENDPOINT_URL and AWS_ENDPOINT_URL_<SERVICE>. The SDK's own way to it looks for
 // credentials in a dozen other places, and the clients for those would make
 // every function half again as long to start.
 func settings(lookup func(string) string) (aws.Config, error) {
@@ -69,7 +70,18 @@ func settings(lookup func(string) string) (aws.Config, error) {
 	if endpoint := lookup("AWS_ENDPOINT_URL"); endpoint != "" {
 		cfg.BaseEndpoint = &endpoint
 	}
+	cfg.ConfigSources = []any{endpoints(lookup)}
 	return cfg, nil
+}
+
+// endpoints tells the SDK's clients of an endpoint for one service, by the
+// variables that the SDK itself reads.
+type endpoints func(string) string
+
+// GetServiceBaseEndpoint is called when a client is made.
+func (e endpoints) GetServiceBaseEndpoint(_ context.Context, service string) (string, bool, error) {
+	url := e("AWS_ENDPOINT_URL_" + strings.ToUpper(strings.ReplaceAll(service, " ", "_")))
+	return url, url != "", nil
 }
 
 // Main is what a function's main does: open wires everything, so that all

@@ -3,6 +3,10 @@ package cloud
 import (
 	"testing"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
 	"drover/internal/job"
 )
 
@@ -20,6 +24,17 @@ func TestSettings(t *testing.T) {
 	}
 	if cfg, err = settings(lookup(append(complete, "AWS_ENDPOINT_URL=http://127.0.0.1:4566")...)); err != nil || cfg.BaseEndpoint == nil || *cfg.BaseEndpoint != "http://127.0.0.1:4566" {
 		t.Errorf("endpoint %v, error %v", cfg.BaseEndpoint, err)
+	}
+	t.Setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:4566")
+	t.Setenv("AWS_ENDPOINT_URL_DYNAMODB", "http://127.0.0.1:8000")
+	if cfg, err = settings(lookup(append(complete, "AWS_ENDPOINT_URL=http://127.0.0.1:4566", "AWS_ENDPOINT_URL_DYNAMODB=http://127.0.0.1:8000")...)); err != nil {
+		t.Fatal(err)
+	}
+	if at := dynamodb.NewFromConfig(cfg).Options().BaseEndpoint; aws.ToString(at) != "http://127.0.0.1:8000" {
+		t.Errorf("the table's own endpoint is %s", aws.ToString(at))
+	}
+	if at := s3.NewFromConfig(cfg).Options().BaseEndpoint; aws.ToString(at) != "http://127.0.0.1:4566" {
+		t.Errorf("that of the others is %s", aws.ToString(at))
 	}
 	for i := range 3 {
 		incomplete := append(append([]string{}, complete[:i]...), complete[i+1:]...)

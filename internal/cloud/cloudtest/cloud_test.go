@@ -61,13 +61,17 @@ func TestCloud(t *testing.T) {
 	if err := d.WithoutTLS(ctx, endpoint); err != nil {
 		t.Fatal(err)
 	}
-	e2etest.Cases(t, e2etest.Target{
+	target := e2etest.Target{
 		URL: endpoint, Host: id + ".execute-api.localhost:" + emulator.Port(),
 		User: "admin", Password: password, Settle: 150 * time.Second, Patience: 28 * time.Second,
 		Restart: func() error { return restart(t, emulator.Port()) },
 		Meddle:  func() error { return meddle(t, Config(endpoint), d) },
+	}
+	e2etest.Cases(t, target)
+	t.Run("bad days", func(t *testing.T) { playBadDays(t, target, d) })
+	t.Run("leaks", func(t *testing.T) {
+		leaks(t, Config(endpoint), d.Outputs, append(e2etest.Canaries(), password, badPassword))
 	})
-	leaks(t, Config(endpoint), d.Outputs, append(e2etest.Canaries(), password))
 }
 
 // restart ends the emulator with every function in it, and starts it again with

@@ -55,6 +55,19 @@ func cases() map[string]testCase {
 				return s.swept(ctx, func() error { return s.aborted(ctx) })
 			})
 		}},
+		// Without its table the planner begins nothing, and is tried again.
+		"an execution that was ended before it began": {without: [][2]string{{"planner", "WriteTable"}}, run: func(ctx context.Context, w *world) error {
+			return w.with(ctx, quick(), func(s *site) error {
+				if err := s.submit(ctx, "enms"); err != nil {
+					return err
+				}
+				arn := s.execution()
+				if _, err := sfn.NewFromConfig(w.cfg).StopExecution(ctx, &sfn.StopExecutionInput{ExecutionArn: &arn}); err != nil {
+					return err
+				}
+				return s.swept(ctx, func() error { return s.over(ctx, "failed") })
+			})
+		}},
 		"an end that was lost": {without: lost, run: func(ctx context.Context, w *world) error {
 			return w.with(ctx, slow(), func(s *site) error {
 				if err := s.cancelRunning(ctx, "enms"); err != nil {
@@ -276,9 +289,14 @@ func (s *site) cancelRunning(ctx context.Context, front string) error {
 	return s.cancel(ctx, front)
 }
 
+// execution is the ARN of the run's execution.
+func (s *site) execution() string {
+	return strings.Replace(s.w.outputs["StateMachineArn"], ":stateMachine:", ":execution:", 1) + ":" + s.run
+}
+
 // aborted asks once whether the execution was stopped from outside.
 func (s *site) aborted(ctx context.Context) error {
-	arn := strings.Replace(s.w.outputs["StateMachineArn"], ":stateMachine:", ":execution:", 1) + ":" + s.run
+	arn := s.execution()
 	out, err := sfn.NewFromConfig(s.w.cfg).DescribeExecution(ctx, &sfn.DescribeExecutionInput{ExecutionArn: &arn})
 	if err != nil {
 		return err

@@ -71,6 +71,7 @@ func needs() []need {
 		[2]string{"WriteTable", "an end that was lost"},
 		[2]string{"StartRuns", "a start that was lost"},
 		[2]string{"StopRuns", "a stop that was lost"},
+		[2]string{"FollowRuns", "an execution that was ended before it began"},
 		[2]string{"TellBus", "an end that was lost"})
 	unjudged("sweeper", noLetters, "KeepFailedEvents")
 	for _, f := range []string{"enms", "console", "planner", "executor", "finisher", "sweeper"} {
