@@ -26,7 +26,8 @@ var update = flag.Bool("update", false, "write what is answered into the golden 
 //	< 200 application/json
 //	< {"errors":[],"runtime":"T"}
 //
-// The word after the path is the user; "-" sends no credentials. $RUN stands
+// Bodies are sent as application/json. The word after the path is the user; "-"
+// sends no credentials. $RUN stands
 // for what runOf made of the last answer that it knew.
 func Golden(t *testing.T, s *Service, name string, runOf func(Answer) string, plain func(string) string) {
 	t.Helper()
@@ -48,6 +49,9 @@ func Golden(t *testing.T, s *Service, name string, runOf func(Answer) string, pl
 		}
 		q := Request{Method: words[0], Path: strings.ReplaceAll(words[1], "$RUN", strings.ReplaceAll(run, " ", "%20")),
 			Body: strings.Join(x.request[1:], "\n")}
+		if q.Body != "" {
+			q.Header = map[string]string{"Content-Type": "application/json"}
+		}
 		if words[2] != "-" {
 			q.User = words[2]
 		}
