@@ -30,10 +30,10 @@ type runExtra struct {
 	Feature       int64   `json:"feature,omitempty"`
 	Purpose       string  `json:"purpose,omitempty"`
 	// StartBefore is what was asked for; a run has one of its own besides.
-	StartBefore *time.Time `json:"start_before,omitempty"`
-	User          int64   `json:"user,omitempty"` // id of who asked
-	Location      int64   `json:"location,omitempty"`
-	Organization  int64   `json:"organization,omitempty"`
+	StartBefore  *time.Time `json:"start_before,omitempty"`
+	User         int64      `json:"user,omitempty"` // id of who asked
+	Location     int64      `json:"location,omitempty"`
+	Organization int64      `json:"organization,omitempty"`
 }
 
 // maxKeptQuery is the longest query that is kept with the run; a longer one is

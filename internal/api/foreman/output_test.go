@@ -163,4 +163,3 @@ func TestOutputs(t *testing.T) {
 		t.Errorf("%d %s", a.Status, a.Body)
 	}
 }
-

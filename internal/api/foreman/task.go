@@ -103,7 +103,7 @@ func runErrors(run job.Run, failed int) []string {
 	case run.Status == job.TimedOut:
 		said = append(said, "The job's time was over before all hosts were done")
 	}
-	if failed > 0 {
+	if failed > 0 && run.Started != nil {
 		said = append(said, fmt.Sprintf("%d of %d host(s) did not succeed", failed, run.Total))
 	}
 	if run.Message != "" {
