@@ -31,7 +31,7 @@ func (f *Functions) finish(ctx context.Context, in RunRef) (Finished, error) {
 		}
 		if run.Status.Terminal() {
 			f.settled(id)
-			return Finished{V: Version, Settled: true, Status: string(run.Status)}, nil
+			return Finished{V: Version, Settled: true, Status: string(run.Status)}, f.eraseLogin(ctx, run)
 		}
 		input := finisher.Input{Run: run, Busy: f.working(id), Now: f.now()}
 		if !f.cfg.SoleOwner {
@@ -55,9 +55,19 @@ func (f *Functions) finish(ctx context.Context, in RunRef) (Finished, error) {
 		}
 		if d.Settled {
 			f.announce(ctx, d.Run)
+			err = f.eraseLogin(ctx, d.Run)
 		}
-		return Finished{V: Version, Settled: d.Settled, Status: string(d.Run.Status)}, nil
+		return Finished{V: Version, Settled: d.Settled, Status: string(d.Run.Status)}, err
 	}
+}
+
+// eraseLogin removes the secrets with which a run logged in, now that it is over.
+// An error makes Finish be called again.
+func (f *Functions) eraseLogin(ctx context.Context, run job.Run) error {
+	if !run.HasLogin {
+		return nil
+	}
+	return f.cfg.Store.EraseLogin(ctx, run.Tenant, run.JobID)
 }
 
 // unchanged reports whether storing next would say nothing new: callers in one

@@ -27,7 +27,8 @@ func TestRun_LoginOfTheJob(t *testing.T) {
 		{ID: l.device(job.Device{Meta: job.Meta{Name: "wrong"}, Address: d.Address, Port: d.Port, CredentialID: l.credential("wrong", "wr0ng-pw")}), Name: "wrong"},
 		{ID: l.device(job.Device{Meta: job.Meta{Name: "none"}, Address: d.Address, Port: d.Port}), Name: "none"},
 	}
-	ref := l.submit(jobSpec{body: "whoami; echo dr0ver-pw b3come-pw", targets: targets, change: func(_ *job.Run, j *job.Job) {
+	ref := l.submit(jobSpec{body: "whoami; echo dr0ver-pw b3come-pw", targets: targets, change: func(r *job.Run, j *job.Job) {
+		r.HasLogin = true
 		j.Become = job.Become{User: "root", Method: job.BecomeSudo}
 		j.Login = job.Login{Username: "drover", Password: l.sealed(j, "login.password", "dr0ver-pw"), BecomePassword: l.sealed(j, "login.become_password", "b3come-pw")}
 	}})
@@ -40,6 +41,10 @@ func TestRun_LoginOfTheJob(t *testing.T) {
 	}
 	if run.Status != job.Succeeded {
 		t.Errorf("%s %q", run.Status, run.Reason)
+	}
+	// It is over: nobody logs in with this any more.
+	if j, err := l.store.Job(t.Context(), tenant, run.JobID); err != nil || j.Login.Secret() || j.Login.Username != "drover" {
+		t.Errorf("the login is kept: %+v, %v", j.Login, err)
 	}
 }
 
