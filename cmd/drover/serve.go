@@ -35,6 +35,7 @@ type serveFlags struct {
 	connsPerSecond   float64
 	webhook, trigger string
 	asyncDefault     bool
+	effectiveUser    string
 }
 
 func (p *program) serveCommand() *cobra.Command {
@@ -77,6 +78,7 @@ finished. A second signal stops at once; the next start goes on from there.`,
 	f.BoolVar(&s.trustProxy, "trust-proxy", false, "take callers' addresses from X-Forwarded-For; only behind a proxy")
 	f.BoolVar(&s.asyncDefault, "enms-async-default", false, "run_service without \"async\" does not wait for the run")
 	f.StringVar(&s.trigger, "enms-trigger", "", "word for runs that were started through run_service (default \"REST\")")
+	f.StringVar(&s.effectiveUser, "foreman-effective-user", "root", "who a script runs as when neither the job nor its template says; none: who logs in")
 	return cmd
 }
 
@@ -173,7 +175,7 @@ func (p *program) serve(ctx context.Context, s serveFlags) error {
 		Data: s.data, Version: version, Log: log, AdminPassword: job.Secret(p.getenv("DROVER_ADMIN_PASSWORD")),
 		Keep: time.Duration(s.keep), Concurrency: s.concurrency, ConnsPerSec: s.connsPerSecond, SyncTimeout: s.syncTimeout,
 		AsyncDefault: s.asyncDefault, Trigger: s.trigger, WebhookURL: s.webhook, WebhookSecret: job.Secret(p.getenv("DROVER_WEBHOOK_SECRET")),
-		TrustProxy: s.trustProxy,
+		TrustProxy: s.trustProxy, EffectiveUser: s.effectiveUser,
 	})
 	if err != nil {
 		return err

@@ -35,6 +35,7 @@ import (
 	"drover/internal/event/webhook"
 	"drover/internal/job"
 	"drover/internal/metrics"
+	"drover/internal/schedule/localschedule"
 	"drover/internal/secret"
 	"drover/internal/store"
 	"drover/internal/store/boltstore"
@@ -66,6 +67,7 @@ type Config struct {
 	SyncTimeout   time.Duration // longest synchronous answer; 0: as long as the caller waits
 	AsyncDefault  bool          // eNMS: run_service without "async" is asynchronous
 	Trigger       string        // eNMS: the word for runs started through its API
+	EffectiveUser string        // Foreman: who a script runs as when nothing says; see its package
 	WebhookURL    string        // told when a run ends; may be empty
 	WebhookSecret job.Secret    // signs what is sent there
 	WebhookGrace  time.Duration // how long Drain waits for it; 0: DefaultWebhookGrace
@@ -93,6 +95,7 @@ type App struct {
 	store     *store.Store
 	dispatch  *dispatch.Dispatcher
 	workflow  *localworkflow.Workflow
+	alarms    *localschedule.Alarms
 	metrics   *metrics.Metrics
 	webhook   *webhook.Sink
 	handler   http.Handler
@@ -131,14 +134,14 @@ func Open(ctx context.Context, cfg Config) (_ *App, err error) {
 			_ = a.store.Close()
 		}
 	}()
-	if err := a.wire(); err != nil {
+	if err := a.wire(ctx); err != nil {
 		return nil, err
 	}
 	_, a.generated, err = auth.BootstrapAdmin(ctx, a.store, cfg.AdminPassword)
 	return a, err
 }
 
-func (a *App) wire() error {
+func (a *App) wire(ctx context.Context) error {
 	box, err := a.openKey()
 	if err != nil {
 		return err
@@ -162,9 +165,15 @@ func (a *App) wire() error {
 	})
 	a.workflow = localworkflow.New(localworkflow.Config{
 		Plan: tasks.Plan, Execute: tasks.Execute, Finish: tasks.Finish, MaxConcurrency: a.cfg.Concurrency, Log: a.log})
+	if a.alarms, err = localschedule.Open(ctx, localschedule.Config{Store: a.store, Log: a.log,
+		Fire: func(ctx context.Context, tenant string, id int64, planned time.Time) error {
+			return a.dispatch.Fire(ctx, tenant, id, planned)
+		}}); err != nil {
+		return err
+	}
 	defaults := foreman.Defaults()
 	a.dispatch = dispatch.New(dispatch.Config{
-		Store: a.store, Workflow: a.workflow, Box: box, Blobs: blobs, Log: a.log, Local: true, Defaults: &defaults,
+		Store: a.store, Workflow: a.workflow, Alarms: a.alarms, Defaults: &defaults, Box: box, Blobs: blobs, Log: a.log, Local: true,
 		Settle: func(ctx context.Context, tenant, run string) (bool, error) {
 			f, err := tasks.Finish(ctx, task.RunRef{V: task.Version, Tenant: tenant, Run: run})
 			return f.Settled, err
@@ -213,7 +222,8 @@ func (a *App) serveHTTP() error {
 			Dispatch: a.dispatch, Auth: authenticator, Clock: a.cfg.Clock, Log: a.log, TrustProxy: a.cfg.TrustProxy,
 			AsyncDefault: a.cfg.AsyncDefault, Trigger: a.cfg.Trigger, SyncTimeout: a.cfg.SyncTimeout})),
 		api.FamilyForeman: a.metrics.HTTP(api.FamilyForeman, foreman.New(foreman.Config{
-			Dispatch: a.dispatch, Auth: authenticator, Clock: a.cfg.Clock, Log: a.log, TrustProxy: a.cfg.TrustProxy})),
+			Dispatch: a.dispatch, Auth: authenticator, Clock: a.cfg.Clock, Log: a.log, TrustProxy: a.cfg.TrustProxy,
+			EffectiveUser: a.cfg.EffectiveUser})),
 		api.FamilyConsole: a.metrics.HTTP(api.FamilyConsole, console.New(console.Config{
 			Dispatch: a.dispatch, Auth: authenticator, Log: a.log, TrustProxy: a.cfg.TrustProxy, Version: a.cfg.Version, Backup: a.Backup})),
 	})
@@ -238,7 +248,8 @@ func (a *App) Dispatcher() *dispatch.Dispatcher { return a.dispatch }
 // made it; it is told nowhere else and never again.
 func (a *App) GeneratedPassword() job.Secret { return a.generated }
 
-// Run resumes the runs that an earlier process left, and sweeps until ctx ends.
+// Run resumes the runs that an earlier process left, starts what is scheduled when
+// it is due, and sweeps, until ctx ends.
 func (a *App) Run(ctx context.Context) error {
 	n, err := a.dispatch.Resume(ctx)
 	if err != nil {
@@ -247,6 +258,9 @@ func (a *App) Run(ctx context.Context) error {
 	if n > 0 {
 		a.log.InfoContext(ctx, "resumed the runs of an earlier process", "runs", n)
 	}
+	var ringing sync.WaitGroup
+	defer ringing.Wait()
+	ringing.Go(func() { a.alarms.Run(ctx) })
 	t := time.NewTicker(sweepEvery)
 	defer t.Stop()
 	for {
