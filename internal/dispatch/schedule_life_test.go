@@ -97,7 +97,7 @@ func TestSchedule_Life(t *testing.T) {
 		}
 		ignoreFinal := func(_ job.Schedule, err error) {
 			if err != nil && job.CodeOf(err) != job.Conflict {
-				rt.Fatal(err)
+				rt.Error(err)
 			}
 		}
 		rt.Repeat(map[string]func(*rapid.T){
@@ -115,6 +115,24 @@ func TestSchedule_Life(t *testing.T) {
 							t.Error(err)
 						}
 					}()
+				}
+				wg.Wait()
+			},
+			"all at once": func(rt *rapid.T) {
+				all := []func(){
+					func() { _ = d.Fire(ctx, "default", id, start) },
+					func() { _, _ = d.Sweep(ctx) },
+					func() { ignoreFinal(d.PauseSchedule(ctx, operator, id)) },
+					func() { ignoreFinal(d.ResumeSchedule(ctx, operator, id)) },
+					func() { _ = d.Fire(ctx, "default", id, start) },
+				}
+				if rapid.IntRange(0, 9).Draw(rt, "cancel too") == 0 {
+					all = append(all, func() { _, _ = d.Cancel(ctx, operator, got.Run.ID) })
+				}
+				var wg sync.WaitGroup
+				for _, f := range all {
+					wg.Add(1)
+					go func() { defer wg.Done(); f() }()
 				}
 				wg.Wait()
 			},
