@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"drover/internal/api/apitest"
-	"drover/internal/device/sshsim"
 	"drover/internal/dispatch"
 	"drover/internal/inventory"
 	"drover/internal/job"
@@ -283,11 +282,6 @@ func (l *lab) scheduleOf(o object) int64 {
 		l.t.Fatal(err)
 	}
 	return run.ScheduleID
-}
-
-// slow makes devices whose commands take a while.
-func slow(d time.Duration) apitest.Options {
-	return apitest.Options{Behave: func(int) sshsim.Behaviour { return sshsim.Behaviour{Delay: d} }}
 }
 
 // ptr is a pointer to a value.
