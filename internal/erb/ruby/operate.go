@@ -110,6 +110,9 @@ func (m *Machine) floats(op string, x, y float64) (Value, error) {
 	case "/":
 		return x / y, nil
 	}
+	if y == 0 {
+		return nil, m.Fail("divided by 0")
+	}
 	v := math.Mod(x, y)
 	if v != 0 && (v < 0) != (y < 0) {
 		v += y

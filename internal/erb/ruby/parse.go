@@ -436,6 +436,10 @@ func (p *parser) unary() (node, error) {
 		return p.postfix()
 	}
 	p.take()
+	if n := p.peek(); t.is("-") && (n.kind == tInt || n.kind == tFloat) && !n.space {
+		p.tokens[p.i].text = "-" + n.text // the sign belongs to the number: -7.abs
+		return p.postfix()
+	}
 	if err := p.enter(t); err != nil {
 		return nil, err
 	}
@@ -447,14 +451,6 @@ func (p *parser) unary() (node, error) {
 	b, err := p.fit(t.line, x)
 	if t.text == "!" {
 		return &not{b, x}, err
-	}
-	if n, ok := x.(*literal); ok {
-		switch v := n.v.(type) {
-		case int64:
-			return &literal{b, -v}, err
-		case float64:
-			return &literal{b, -v}, err
-		}
 	}
 	return &negative{b, x}, err
 }

@@ -401,9 +401,6 @@ func (m *Machine) translate(s string, args []Value) (Value, error) {
 	}
 	table := make(map[rune]rune, len(a))
 	for i, r := range a {
-		if _, ok := table[r]; ok {
-			continue
-		}
 		table[r] = -1
 		if len(b) > 0 {
 			table[r] = b[min(i, len(b)-1)]

@@ -336,6 +336,12 @@ x = if true then 1 else 2 end
 nil.to_s.empty?
 "A-B_c 9".downcase.gsub(/[^a-z0-9]+/, "-")
 9223372036854775807
+-7.to_json
+- 7.to_s.size
+-9223372036854775807.to_s
+-2.5.to_i
+2.5 % 0
+"a b".tr("a a", "xyz")
 1 <=> 2
 END
 
