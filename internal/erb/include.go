@@ -47,7 +47,7 @@ func (s *scope) inputMacro(m *ruby.Machine, v ruby.Value) (ruby.Value, error) {
 			return s.value(in)
 		}
 		if !s.snippet {
-			return nil, plain("Rendering failed, no input with name %s for input macro found", clip(name))
+			return nil, plain("Rendering failed, no input with name %s for input macro found", quote(name))
 		}
 	}
 }
@@ -90,13 +90,13 @@ func (s *scope) value(in job.Input) (ruby.Value, error) {
 	}
 	v, ok := from[in.Source]
 	if !ok {
-		return nil, plain("Input '%s' is not ready for rendering", clip(in.Name))
+		return nil, plain("Input '%s' is not ready for rendering", quote(in.Name))
 	}
 	return ruby.NewString(v), nil
 }
 
 func unspecified(in job.Input) error {
-	return plain("Value for required input '%s' was not specified", clip(in.Name))
+	return plain("Value for required input '%s' was not specified", quote(in.Name))
 }
 
 // lookup returns another template; nil: there is none.
@@ -132,7 +132,7 @@ func (s *scope) renderTemplate(m *ruby.Machine, c *ruby.Call) (ruby.Value, error
 		return nil, err
 	}
 	if t == nil {
-		return nil, m.Fail("render_template: there is no template %s", clip(name))
+		return nil, m.Fail("render_template: there is no template %s", quote(name))
 	}
 	inner := &scope{name: name, inputs: t.Inputs, given: map[string]ruby.Value{}}
 	if len(c.Args) > 1 {
@@ -185,7 +185,7 @@ func (s *scope) snippetMacro(m *ruby.Machine, c *ruby.Call, must bool) (ruby.Val
 	}
 	if t == nil || !t.Snippet {
 		if must {
-			return nil, m.Fail("there is no snippet %s", clip(name))
+			return nil, m.Fail("there is no snippet %s", quote(name))
 		}
 		return nil, nil
 	}
@@ -218,7 +218,7 @@ func option(m *ruby.Machine, c *ruby.Call, arg int, name string) (ruby.Value, er
 			return nil, err
 		}
 		if n != name {
-			return nil, m.Fail("%s is no option here", clip(n))
+			return nil, m.Fail("%s is no option here", quote(n))
 		}
 	}
 	v, _ := h.Lookup(name)
@@ -254,7 +254,7 @@ func within(err error, name string, line int) error {
 	if !errors.As(err, &e) || e.Plain {
 		return err
 	}
-	return &ruby.Error{Line: line, Text: fmt.Sprintf("in %s, line %d: %s", clip(name), e.Line, e.Text)}
+	return &ruby.Error{Line: line, Text: fmt.Sprintf("in %s, line %d: %s", quote(name), e.Line, e.Text)}
 }
 
 // plain is a failure that is told in its own words, without a line.
@@ -262,11 +262,11 @@ func plain(format string, args ...any) error {
 	return &ruby.Error{Text: fmt.Sprintf(format, args...), Plain: true}
 }
 
-// clip shortens what a message quotes.
-func clip(s string) string {
-	s = strings.ToValidUTF8(s, "\uFFFD")
+// quote is a name in a message. A long one is left out and not cut: a part of a
+// secret would not be known for one where messages are cleaned of secrets.
+func quote(s string) string {
 	if len(s) > 100 {
-		s = strings.ToValidUTF8(s[:100], "") + "..."
+		return fmt.Sprintf("(%d bytes)", len(s))
 	}
-	return s
+	return strings.ToValidUTF8(s, "\uFFFD")
 }

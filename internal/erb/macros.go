@@ -181,7 +181,7 @@ func (s *scope) hostParams(m *ruby.Machine, name string, args []ruby.Value) (rub
 			if err != nil {
 				return nil, err
 			}
-			return nil, m.Fail("the host has no parameter %s", clip(n))
+			return nil, m.Fail("the host has no parameter %s", quote(n))
 		}
 	case "host_param_true?", "host_param_false?":
 		yes, ok := castBool(v)

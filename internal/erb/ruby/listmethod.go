@@ -290,7 +290,10 @@ func (m *Machine) hashMethod(h *Hash, name string, args []Value, b *block) (Valu
 			return args[1], nil
 		}
 		s, _ := ToText(args[0])
-		return nil, m.Fail("the hash has no key %s", clip(s))
+		if len(s) > 100 { // a part of a secret would not be known for one
+			s = "of that name"
+		}
+		return nil, m.Fail("the hash has no key %s", s)
 	case "keys":
 		return m.copied(h.keys)
 	case "values":
