@@ -111,9 +111,13 @@ func (d *Dispatcher) templateWork(ctx context.Context, p job.Principal, sub *Sub
 	if err != nil {
 		return order{}, err
 	}
+	inputs, err := d.Box.OpenDefaults(p.Tenant, job.EffectiveInputs(t, included))
+	if err != nil {
+		return order{}, err
+	}
 	o := order{job: job.Job{
 		TemplateID: t.ID, ServiceName: t.Name, Type: t.Type, Language: t.Language, Limits: t.Limits, Become: t.Become,
-		Body: t.Body, Inputs: job.EffectiveInputs(t, included),
+		Body: t.Body, Inputs: inputs,
 	}}
 	if o.job.Limits.OnUnknown == "" {
 		o.job.Limits.OnUnknown = job.OnUnknownReport
@@ -155,6 +159,12 @@ func (o *order) fill(given map[string]*string) error {
 			}
 			o.hidden[in.Name] = job.Secret(v)
 			delete(values, in.Name)
+		}
+	}
+	o.job.Inputs = slices.Clone(o.job.Inputs)
+	for i := range o.job.Inputs {
+		if in := &o.job.Inputs[i]; in.Hidden {
+			in.Default = nil // it is a value by now
 		}
 	}
 	payload, err := json.Marshal(values)

@@ -106,7 +106,7 @@ func (d *Dispatcher) rendered(ctx context.Context, p job.Principal, o order, dev
 			if err != nil {
 				return erb.Included{}, err
 			}
-			below, err := d.Store.Included(ctx, t)
+			below, err := d.Store.Included(ctx, t) // hidden defaults stay so
 			return erb.Included{Body: t.Body, Inputs: job.EffectiveInputs(t, below), Snippet: t.Snippet}, err
 		},
 	})

@@ -64,6 +64,36 @@ func TestSubmit_Template(t *testing.T) {
 	}
 }
 
+// The default of a hidden input is a secret too.
+func TestSubmit_HiddenDefault(t *testing.T) {
+	ctx := context.Background()
+	b := newBench(t)
+	b.fleet(t, admin)
+	tpl := b.template(t, "x", func(tpl *job.Template) {
+		tpl.Inputs = []job.Input{{Name: "key", Hidden: true, Required: true, Default: ptr("canary-key"), Options: []string{"canary-key", "other"}}}
+	})
+	if *tpl.Effective[0].Default != job.Redacted {
+		t.Errorf("shown: %q", *tpl.Effective[0].Default)
+	}
+	same, err := b.EditTemplate(ctx, admin, tpl.ID, func(tpl *job.Template) error { tpl.Inputs[0].Default = ptr("canary-key"); return nil })
+	must(t, err)
+	if same.Rev != tpl.Rev {
+		t.Error("the same default was written again")
+	}
+	got, err := b.Submit(ctx, operator, dispatch.Submission{TemplateID: tpl.ID, Select: byQuery("name = R1")})
+	must(t, err)
+	j, err := b.Job(ctx, viewer, got.Run)
+	must(t, err)
+	box, err := secret.OpenKeyFile(b.key)
+	must(t, err)
+	if v, err := box.Open(j.Hidden["key"], secret.AAD(j.Tenant, j.SecretKind(), 0, "input.key")); err != nil || v.Reveal() != "canary-key" {
+		t.Errorf("the value: %v", err)
+	}
+	if j.Inputs[0].Default != nil || string(j.Payload) != "{}" {
+		t.Errorf("job %+v", j)
+	}
+}
+
 func TestSubmit_TemplateRefusals(t *testing.T) {
 	ctx := context.Background()
 	b := newBench(t)

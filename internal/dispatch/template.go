@@ -14,7 +14,7 @@ import (
 type TemplateView struct {
 	job.Template
 	// Effective are its own inputs and those that it includes, in order; each
-	// name once.
+	// name once. The default of a hidden one is job.Redacted.
 	Effective []job.Input
 	// IncludeNames are the names of the templates of Includes, by template id.
 	IncludeNames map[int64]string
@@ -77,7 +77,8 @@ func (d *Dispatcher) AllTemplates(ctx context.Context, p job.Principal, f func(j
 
 // EditTemplate creates a template (id 0) or changes one: f gets it as it is
 // stored and changes it, and is called again when somebody else was faster. New inputs and
-// includes have the ID 0 and get one. Errors: those of f; Forbidden; NotFound;
+// includes have the ID 0 and get one. The default of a hidden input that is
+// job.Redacted stays as it is. Errors: those of f; Forbidden; NotFound;
 // AlreadyExists for the name; Invalid with a field (name, body, inputs, includes,
 // become, limits, …) for what could not be run.
 func (d *Dispatcher) EditTemplate(ctx context.Context, p job.Principal, id int64, f func(t *job.Template) error) (TemplateView, error) {
@@ -124,6 +125,13 @@ func (d *Dispatcher) editTemplate(ctx context.Context, p job.Principal, id int64
 	}
 	reached, err := d.checkIncludes(ctx, next)
 	if err != nil {
+		return 0, false, err
+	}
+	var had []job.Input
+	if prev != nil {
+		had = prev.Inputs
+	}
+	if err := d.Box.SealDefaults(p.Tenant, next.Inputs, had); err != nil {
 		return 0, false, err
 	}
 	if prev != nil {

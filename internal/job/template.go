@@ -65,11 +65,14 @@ type Input struct {
 	Advanced    bool      `json:"advanced,omitempty"` // a hint for forms
 	Hidden      bool      `json:"hidden,omitempty"`   // its values are secrets
 	Options     []string  `json:"options,omitempty"`  // the values allowed; none: all
-	Default     *string   `json:"default,omitempty"`  // nil: none
-	ValueType   string    `json:"value_type,omitempty"`
-	Resource    string    `json:"resource,omitempty"`
-	Created     time.Time `json:"created,omitzero"`
-	Updated     time.Time `json:"updated,omitzero"`
+	// Default is nil where there is none. That of a hidden input is Redacted
+	// wherever it is stored or shown, and DefaultSealed holds it.
+	Default       *string   `json:"default,omitempty"`
+	DefaultSealed Sealed    `json:"default_sealed,omitempty"`
+	ValueType     string    `json:"value_type,omitempty"`
+	Resource      string    `json:"resource,omitempty"`
+	Created       time.Time `json:"created,omitzero"`
+	Updated       time.Time `json:"updated,omitzero"`
 }
 
 // Include takes the inputs of another template for one's own.
@@ -124,9 +127,10 @@ func FillInputs(inputs []Input, given map[string]*string) (values map[string]str
 }
 
 // Offers reports whether a value is one of the options, if there are any. The
-// blank one always is, unless the input is required.
+// blank one always is, unless the input is required, and so is what stands for the
+// value of a hidden input.
 func (in Input) Offers(v string) bool {
-	if len(in.Options) == 0 || v == "" && !in.Required {
+	if len(in.Options) == 0 || v == "" && !in.Required || in.Hidden && v == Redacted {
 		return true
 	}
 	for _, o := range in.Options {

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"drover/internal/erb"
+	"drover/internal/inventory"
 	"drover/internal/job"
 	"drover/internal/render"
 )
@@ -22,7 +23,8 @@ func (u *unitWork) script(ctx context.Context, d job.Device) (string, error) {
 	}
 	return erb.Render(ctx, j.Body, erb.Env{
 		Device:   &d,
-		Params:   d.Labels,
+		Params:   inventory.Params(d),
+		Facts:    inventory.Facts(d),
 		Inputs:   j.Inputs,
 		Values:   u.known.own.values,
 		Template: j.ServiceName,
@@ -43,5 +45,6 @@ func (u *unitWork) included(ctx context.Context, name string) (erb.Included, err
 	if err != nil {
 		return erb.Included{}, err
 	}
-	return erb.Included{Body: t.Body, Inputs: job.EffectiveInputs(t, below), Snippet: t.Snippet}, nil
+	inputs, err := u.f.cfg.Box.OpenDefaults(t.Tenant, job.EffectiveInputs(t, below))
+	return erb.Included{Body: t.Body, Inputs: inputs, Snippet: t.Snippet}, err
 }

@@ -17,7 +17,7 @@ func TestInputs(t *testing.T) {
 		"options": []string{"a", " b "}, "default": "b", "hidden_value": 1, "advanced": true})))
 	for key, value := range (object{
 		"name": "word", "input_type": "user", "template_id": tpl["id"], "fact_name": nil, "variable_name": nil, "puppet_parameter_name": nil,
-		"puppet_class_name": nil, "description": "what", "required": true, "default": "b", "hidden_value": true, "options": []any{"a", "b"},
+		"puppet_class_name": nil, "description": "what", "required": true, "default": "********", "hidden_value": true, "options": []any{"a", "b"},
 		"advanced": true, "value_type": "plain", "resource_type": nil,
 	}) {
 		if got, there := made[key]; !there || fmt.Sprint(got) != fmt.Sprint(value) {
