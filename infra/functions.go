@@ -87,7 +87,10 @@ var (
 		resource: theSchedules}
 	passScheduler = right{sid: "PassSchedulerRole", actions: []string{"iam:PassRole"}, resource: theSchedulerRole, passedTo: "scheduler.amazonaws.com"}
 
-	frontRights = []right{readTable, writeTable, readBlobs, writeBlobs, missBlobs, makeKeyset, startRuns, stopRuns, setAlarms, passScheduler, tellBus}
+	// eNMS's API makes no schedules. An alarm of a run that it cancels rings once more,
+	// and the trigger removes it.
+	enmsRights  = []right{readTable, writeTable, readBlobs, writeBlobs, missBlobs, makeKeyset, startRuns, stopRuns, tellBus}
+	frontRights = append([]right{setAlarms, passScheduler}, enmsRights...)
 	alarmEnv    = []string{envGroup, envTrigger, envScheduler, envLetters}
 	frontEnv    = append([]string{envTable, envBucket, envMachine, envKey, envKeep, envAdmin, envLog, envBus}, alarmEnv...)
 )
@@ -97,7 +100,7 @@ func functions() []function {
 	return []function{
 		{
 			name: "enms", description: "eNMS REST API", family: api.FamilyENMS, memory: 512, seconds: 900, patient: true,
-			env: frontEnv, rights: frontRights,
+			env: frontEnv, rights: enmsRights,
 		},
 		{
 			name: "foreman", description: "Foreman's API of remote execution", family: api.FamilyForeman, memory: 512, seconds: 900, patient: true,

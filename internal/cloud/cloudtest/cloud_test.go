@@ -58,7 +58,7 @@ func TestCloud(t *testing.T) {
 		t.Fatal(err)
 	}
 	id, _, _ := strings.Cut(api.Hostname(), ".")
-	if err := d.WithoutTLS(ctx, endpoint); err != nil {
+	if err := errors.Join(d.WithoutTLS(ctx, endpoint), d.GroupAsEmulated(ctx, endpoint)); err != nil {
 		t.Fatal(err)
 	}
 	target := e2etest.Target{

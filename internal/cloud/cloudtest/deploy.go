@@ -7,15 +7,22 @@ import (
 	"archive/zip"
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"io"
 	"io/fs"
+	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
 	"github.com/aws/aws-sdk-go-v2/service/cloudformation/types"
@@ -72,6 +79,93 @@ func (d *Deployment) WithoutTLS(ctx context.Context, endpoint string) error {
 		return fmt.Errorf("no bucket of the stack %s denies what does not come over TLS", d.Stack)
 	}
 	return nil
+}
+
+// GroupAsEmulated lets the stack's roles set their schedules in the emulator, which
+// judges every schedule as one of the group "default": where a role may do something
+// with the schedules of the stack's group, it may do so with those. It is an error if
+// there is no such role.
+func (d *Deployment) GroupAsEmulated(ctx context.Context, endpoint string) error {
+	cfg := Config(endpoint)
+	stack, err := cloudformation.NewFromConfig(cfg).DescribeStackResources(ctx, &cloudformation.DescribeStackResourcesInput{StackName: &d.Stack})
+	if err != nil {
+		return err
+	}
+	iam := func(action string, more url.Values, tag string) (string, error) {
+		more.Set("Action", action)
+		b, err := Query(ctx, cfg, "iam", "2010-05-08", more)
+		if err != nil || tag == "" {
+			return "", err
+		}
+		m := regexp.MustCompile("(?s)<" + tag + ">(.*?)</" + tag + ">").FindSubmatch(b)
+		if m == nil {
+			return "", fmt.Errorf("%s: no %s in %s", action, tag, b)
+		}
+		return string(m[1]), nil
+	}
+	judged := strings.NewReplacer(":schedule/"+d.Stack+"/", ":schedule/default/")
+	widened := 0
+	for _, r := range stack.StackResources {
+		if aws.ToString(r.ResourceType) != "AWS::IAM::Role" {
+			continue
+		}
+		role := url.Values{"RoleName": {aws.ToString(r.PhysicalResourceId)}}
+		policy, err := iam("ListRolePolicies", role, "member")
+		if err != nil {
+			return err
+		}
+		role.Set("PolicyName", policy)
+		quoted, err := iam("GetRolePolicy", role, "PolicyDocument")
+		if err != nil {
+			return err
+		}
+		document, err := url.PathUnescape(quoted)
+		if err != nil {
+			return err
+		}
+		changed := judged.Replace(document)
+		if changed == document {
+			continue
+		}
+		role.Set("PolicyDocument", changed)
+		if _, err := iam("PutRolePolicy", role, ""); err != nil {
+			return err
+		}
+		widened++
+	}
+	if widened == 0 {
+		return fmt.Errorf("no role of the stack %s sets schedules", d.Stack)
+	}
+	return nil
+}
+
+// Query calls a service whose client is not worth a dependency.
+func Query(ctx context.Context, cfg aws.Config, service, version string, form url.Values) ([]byte, error) {
+	form.Set("Version", version)
+	body := form.Encode()
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, *cfg.BaseEndpoint+"/", strings.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	keys, err := cfg.Credentials.Retrieve(ctx)
+	if err != nil {
+		return nil, err
+	}
+	sum := sha256.Sum256([]byte(body))
+	if err := v4.NewSigner().SignHTTP(ctx, keys, r, hex.EncodeToString(sum[:]), service, cfg.Region, time.Now()); err != nil {
+		return nil, err
+	}
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return nil, err
+	}
+	got, err := io.ReadAll(resp.Body)
+	_ = resp.Body.Close()
+	if err == nil && resp.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s: %s: %s", form.Get("Action"), resp.Status, got)
+	}
+	return got, err
 }
 
 // Functions returns the names of the stack's functions by their ids in the

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
@@ -80,7 +81,8 @@ func cases() map[string]testCase {
 			})
 		}},
 	}
-	for _, front := range []string{"enms", "console"} {
+	maps.Copy(all, alarmCases())
+	for _, front := range []string{"enms", "foreman", "console"} {
 		all["a run by "+front] = testCase{run: func(ctx context.Context, w *world) error {
 			return w.with(ctx, quick(), func(s *site) error { return s.completes(ctx, front) })
 		}}
@@ -153,6 +155,8 @@ type site struct {
 	fleet        *sshsim.Fleet
 	name, script string
 	run, runtime string
+	number       int // Foreman's of the run
+	schedule     int64
 	loaded       bool
 }
 
@@ -170,8 +174,8 @@ func (w *world) with(ctx context.Context, c sshsim.Config, play func(*site) erro
 	return play(s)
 }
 
-// submit imports, and submits by a front.
-func (s *site) submit(ctx context.Context, front string) error {
+// load imports the device and its service.
+func (s *site) load(ctx context.Context) error {
 	d := s.fleet.Devices[0]
 	if !s.loaded {
 		if err := s.w.call(ctx, http.MethodPost, "/drover/v1/import", object{
@@ -183,6 +187,17 @@ func (s *site) submit(ctx context.Context, front string) error {
 			return err
 		}
 		s.loaded = true
+	}
+	return nil
+}
+
+// submit imports, and submits by a front.
+func (s *site) submit(ctx context.Context, front string) error {
+	if err := s.load(ctx); err != nil {
+		return err
+	}
+	if front == "foreman" {
+		return s.invoke(ctx, nil)
 	}
 	if front == "console" {
 		var out struct {
@@ -207,6 +222,33 @@ func (s *site) submit(ctx context.Context, front string) error {
 		} `json:"runs"`
 	}
 	if err := s.w.call(ctx, http.MethodGet, "/drover/v1/runs?limit=1&service="+s.name, nil, &runs); err != nil {
+		return err
+	}
+	if len(runs.Runs) != 1 {
+		return errors.New("no run is listed")
+	}
+	s.run = runs.Runs[0].ID
+	return nil
+}
+
+// invoke submits by Foreman's API, now or as the scheduling says.
+func (s *site) invoke(ctx context.Context, scheduling object) error {
+	var out struct {
+		ID int `json:"id"`
+	}
+	// The effective user is the one that logs in: nothing is switched.
+	if err := s.w.call(ctx, http.MethodPost, "/api/job_invocations", object{"job_invocation": object{
+		"feature": "run_script", "search_query": "name = " + s.name, "targeting_type": "static_query", "inputs": object{"command": s.script},
+		"ssh": object{"effective_user": "drover"}, "scheduling": scheduling}}, &out); err != nil {
+		return err
+	}
+	s.number = out.ID
+	var runs struct {
+		Runs []struct {
+			ID string `json:"id"`
+		} `json:"runs"`
+	}
+	if err := s.w.call(ctx, http.MethodGet, "/drover/v1/runs?limit=1", nil, &runs); err != nil {
 		return err
 	}
 	if len(runs.Runs) != 1 {
@@ -252,7 +294,10 @@ func (s *site) completes(ctx context.Context, front string) error {
 // shows expects the whole output in the front's answer.
 func (s *site) shows(ctx context.Context, front, want string) error {
 	path := "/drover/v1/runs/" + s.run + "/results"
-	if front == "enms" {
+	switch front {
+	case "foreman":
+		path = fmt.Sprintf("/api/job_invocations/%d/outputs?raw=true", s.number)
+	case "enms":
 		path = "/rest/result/" + s.name + "/" + url.PathEscape(s.runtime)
 	}
 	var out any
@@ -267,6 +312,9 @@ func (s *site) shows(ctx context.Context, front, want string) error {
 
 // cancel asks a front to cancel.
 func (s *site) cancel(ctx context.Context, front string) error {
+	if front == "foreman" {
+		return s.w.call(ctx, http.MethodPost, fmt.Sprintf("/api/job_invocations/%d/cancel", s.number), object{}, nil)
+	}
 	if front == "console" {
 		return s.w.call(ctx, http.MethodPost, "/drover/v1/runs/"+s.run+"/cancel", object{}, nil)
 	}

@@ -6,8 +6,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -23,7 +21,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge/types"
@@ -167,31 +164,7 @@ func (w *world) allow(ctx context.Context, policy string, without []string) erro
 
 // query calls a service whose client is not worth a dependency.
 func (w *world) query(ctx context.Context, service, version string, form url.Values) ([]byte, error) {
-	form.Set("Version", version)
-	body := form.Encode()
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, w.endpoint+"/", strings.NewReader(body))
-	if err != nil {
-		return nil, err
-	}
-	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	keys, err := w.cfg.Credentials.Retrieve(ctx)
-	if err != nil {
-		return nil, err
-	}
-	sum := sha256.Sum256([]byte(body))
-	if err := v4.NewSigner().SignHTTP(ctx, keys, r, hex.EncodeToString(sum[:]), service, w.cfg.Region, time.Now()); err != nil {
-		return nil, err
-	}
-	resp, err := http.DefaultClient.Do(r)
-	if err != nil {
-		return nil, err
-	}
-	got, err := io.ReadAll(resp.Body)
-	_ = resp.Body.Close()
-	if err == nil && resp.StatusCode != http.StatusOK {
-		err = fmt.Errorf("%s: %s: %s", form.Get("Action"), resp.Status, got)
-	}
-	return got, err
+	return cloudtest.Query(ctx, w.cfg, service, version, form)
 }
 
 // call asks the API.
@@ -288,6 +261,9 @@ func deploy(t *testing.T) *world {
 				}
 			}
 		}
+	}
+	if err := d.GroupAsEmulated(ctx, endpoint); err != nil {
+		t.Fatal(err)
 	}
 	for f := range w.functions {
 		w.policies[f] = w.deployed(t, f)

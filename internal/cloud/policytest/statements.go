@@ -29,6 +29,8 @@ const (
 	noMachine = "the emulator does not ask what a state machine's role may do"
 	noMissing = "S3 answers 403 for a missing object to who may not list; the emulator answers 404 to everybody"
 	noLetters = "the emulator does not put failed invocations aside by the function's role"
+	noPassing = "the emulator does not ask who may hand a role to a service"
+	noTargets = "the emulator calls what a schedule names whatever the schedule's role may do"
 )
 
 // needs has a row for every statement.
@@ -44,7 +46,7 @@ func needs() []need {
 			all = append(all, need{Policy: policy, Statement: s, Unjudged: why})
 		}
 	}
-	for _, front := range []string{"enms", "console"} {
+	for _, front := range []string{"enms", "foreman", "console"} {
 		add(front,
 			[2]string{"ReadTable", "a run by " + front},
 			[2]string{"WriteTable", "a run by " + front},
@@ -55,6 +57,10 @@ func needs() []need {
 			[2]string{"StopRuns", "a cancel by " + front},
 			[2]string{"TellBus", "a cancel before the start by " + front})
 		unjudged(front, noMissing, "TellMissingBlobs")
+		if front != "enms" {
+			add(front, [2]string{"SetAlarms", "an alarm by " + front})
+			unjudged(front, noPassing, "PassSchedulerRole")
+		}
 	}
 	add("planner", [2]string{"ReadTable", "a run by enms"}, [2]string{"WriteTable", "a run by enms"})
 	add("executor",
@@ -73,8 +79,19 @@ func needs() []need {
 		[2]string{"StopRuns", "a stop that was lost"},
 		[2]string{"FollowRuns", "an execution that was ended before it began"},
 		[2]string{"TellBus", "an end that was lost"})
+	add("sweeper", [2]string{"SetAlarms", "an alarm that was lost"})
+	unjudged("sweeper", noPassing, "PassSchedulerRole")
 	unjudged("sweeper", noLetters, "KeepFailedEvents")
-	for _, f := range []string{"enms", "console", "planner", "executor", "finisher", "sweeper"} {
+	add("trigger",
+		[2]string{"ReadTable", "a run by the trigger"},
+		[2]string{"WriteTable", "a run by the trigger"},
+		[2]string{"StartRuns", "a run by the trigger"},
+		[2]string{"SetAlarms", "an alarm for nothing"},
+		[2]string{"TellBus", "a run that comes too late"})
+	unjudged("trigger", noPassing, "PassSchedulerRole")
+	unjudged("trigger", noLetters, "KeepFailedEvents")
+	unjudged("scheduler", noTargets, "CallTrigger", "KeepFailedAlarms")
+	for _, f := range []string{"enms", "foreman", "console", "planner", "executor", "finisher", "sweeper", "trigger"} {
 		unjudged(f, noLogs, "WriteLog")
 	}
 	unjudged("run", noMachine, "CallTasks", "StartChildren", "FollowAndStopChildren", "WriteLog", "Trace")

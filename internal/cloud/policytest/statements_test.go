@@ -22,7 +22,7 @@ func today(t *testing.T) policies {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(p) < 7 {
+	if len(p) < 10 {
 		t.Fatalf("only %d policies in %s", len(p), template)
 	}
 	return p
