@@ -195,6 +195,11 @@ func command(t testing.TB, stdin, program string, args ...string) {
 	}
 }
 
+func commandOutput(program string, args ...string) (string, error) {
+	out, err := exec.Command(program, args...).Output()
+	return string(out), err
+}
+
 func freePort(t testing.TB) int {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

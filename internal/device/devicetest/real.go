@@ -33,6 +33,7 @@ func RunOpenSSH(t *testing.T, h Harness) {
 		{"Sudo", realSudo},
 		{"Su", realSu},
 		{"NothingSecretInProc", realNothingInProc},
+		{"Detach", realDetach},
 		{"Jump", realJump},
 		{"Legacy", realLegacy},
 	} {

@@ -37,6 +37,7 @@ func Run(t *testing.T, h Harness) {
 		{"Kill", testKill},
 		{"DeadPeer", testDeadPeer},
 		{"Become", testBecome},
+		{"Detach", testDetach},
 		{"Jump", testJump},
 		{"RateLimit", testRateLimit},
 	} {

@@ -32,6 +32,16 @@
 // left. Only that look sets KillConfirmed. What a script put into a session
 // of its own (setsid, a daemon) is out of reach, as it would be after a
 // logout.
+//
+// # Detached commands
+//
+// A linux host can run a command apart from the connection (Detach). It then
+// needs setsid, mkfifo, tee, head, tail, wc and find too, and /proc. What is kept
+// of the command is in a folder /var/tmp/drover-UID/NAME of the effective user,
+// which nobody else can enter; the script and the password are in no file. A
+// process beside the command keeps the time limit and records the exit status. A
+// host whose logind ends what a user leaves behind (KillUserProcesses) ends that
+// too: the command is lost then, and said to be.
 package sshdevice
 
 import (

@@ -28,13 +28,19 @@ const stageOne = `p=0; t=0; if read -r l </proc/$$/stat; then l=${l##*") "}; set
 // evalStage says where it runs, reads the whole script between two nonces, and
 // runs it in this same shell with nothing on standard input. A script that
 // did not arrive whole does not run.
-const evalStage = `printf "\001drover %s %s %s\n" "$1" "$2" "$3" >&2; drover=$(cat; printf x); ` +
+const evalStage = `printf "\001drover %s %s %s\n" "$1" "$2" "$3" >&2; ` + evalBody
+
+// evalBody is the part of it that reads the script and runs it.
+const evalBody = `drover=$(cat; printf x); ` +
 	`case $drover in "$1"*"$1"x) ;; *) exit 125;; esac; drover=${drover#"$1"}; drover=${drover%"$1"x}; ` +
 	`exec </dev/null; set --; eval "unset drover;$drover"`
 
 // fileStage does the same for another interpreter: $4 is the length of the
 // script, the rest the interpreter. The file is gone before the script runs.
-const fileStage = `printf "\001drover %s %s %s\n" "$1" "$2" "$3" >&2; umask 077; f=$(mktemp) || exit 125; cat >"$f"; ` +
+const fileStage = `printf "\001drover %s %s %s\n" "$1" "$2" "$3" >&2; ` + fileBody
+
+// fileBody is the part of it that reads the script and runs it.
+const fileBody = `umask 077; f=$(mktemp) || exit 125; cat >"$f"; ` +
 	`s=$(($(wc -c <"$f"))); set -- $4; if [ "$s" -ne "$1" ]; then rm -f "$f"; exit 125; fi; shift; ` +
 	`exec 9<"$f" </dev/null; rm -f "$f"; unset f s; exec "$@" /dev/fd/9`
 

@@ -246,22 +246,11 @@ func (c *connection) run(ctx context.Context, ch ssh.Channel, user, script, fram
 	} else if c.fault2(StageScript, b, ctx.Done()) {
 		return
 	}
-	c.device.record(e, script)
-
-	reply := Reply{Delay: b.Delay}
-	if b.Respond != nil {
-		reply = b.Respond(Invocation{Device: c.device.Name, User: user, Script: script})
-		reply.Delay += b.Delay
-	}
-	if !pause(p.ctx, reply.Delay) {
-		// killed, or the connection went away
-	} else if b.Respond != nil {
-		_, _ = ch.Write(reply.Stdout)
-		_, _ = ch.Stderr().Write(reply.Stderr)
-		status = reply.Status
+	if strings.HasPrefix(script, detachedMark) {
+		status = c.operate(p.ctx, ch, user, script, b)
 	} else {
-		sh := &shell{device: c.device, process: p, user: user, out: ch, err: ch.Stderr()}
-		status = sh.run(script)
+		c.device.record(e, script)
+		status = c.device.work(p, user, script, b, ch, ch.Stderr())
 	}
 	if c.fault2(StageOutput, b, p.ctx.Done()) && b.DropAt == StageOutput {
 		return

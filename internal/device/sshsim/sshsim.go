@@ -111,6 +111,8 @@ type Behaviour struct {
 	BecomePassword string
 	BecomeDenied   bool
 
+	NoDetach bool // runs no command apart from its connection
+
 	NoForward bool // refuses to be a jump host
 
 	// Respond, when not nil, replaces the interpreter.
@@ -264,6 +266,8 @@ type Device struct {
 	forwards    int
 	executions  []*Execution
 	processes   map[int]*process
+	detached    map[string]*detached // by user and name
+	booted      time.Time
 	lastProcess int
 }
 
