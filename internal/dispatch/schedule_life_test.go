@@ -4,6 +4,7 @@ import (
 	"context"
 	"flag"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -14,7 +15,34 @@ import (
 	"drover/internal/store"
 )
 
-// Whatever happens to a schedule, in whatever order, while starts and alarms fail:
+// flaky is a store's medium that fails at times: before it writes, or after.
+type flaky struct {
+	store.Driver
+	mode atomic.Int32
+}
+
+const (
+	works int32 = iota
+	failsBefore
+	failsAfter
+)
+
+func (f *flaky) Atomic(ctx context.Context, ops ...store.Op) error {
+	lost := job.Errorf(job.Unavailable, "the medium failed")
+	switch f.mode.Load() {
+	case failsBefore:
+		return lost
+	case failsAfter:
+		if err := f.Driver.Atomic(ctx, ops...); err != nil {
+			return err
+		}
+		return lost
+	}
+	return f.Driver.Atomic(ctx, ops...)
+}
+
+// Whatever happens to a schedule, in whatever order, while starts, alarms and the store
+// fail:
 // no two runs are for one occurrence; one run is scheduled as long as the
 // schedule is not final, and none after; there are no more runs than MaxRuns, none
 // at or after End, and each started run was started at its time or later and
@@ -22,7 +50,8 @@ import (
 func TestSchedule_Life(t *testing.T) {
 	ctx := context.Background()
 	b, _, a, tpl := timed(t)
-	b.store = store.New(b.store.Driver(), store.Options{Clock: b.clock}) // keeps all runs
+	medium := &flaky{Driver: b.store.Driver()}
+	b.store = store.New(medium, store.Options{Clock: b.clock}) // keeps all runs
 	c := b.Config
 	c.Store, c.Alarms, c.Settle = b.store, a, b.settleUnbegun
 	d := dispatch.New(c)
@@ -96,7 +125,7 @@ func TestSchedule_Life(t *testing.T) {
 			}
 		}
 		ignoreFinal := func(_ job.Schedule, err error) {
-			if err != nil && job.CodeOf(err) != job.Conflict {
+			if c := job.CodeOf(err); err != nil && c != job.Conflict && c != job.Unavailable {
 				rt.Error(err)
 			}
 		}
@@ -111,9 +140,7 @@ func TestSchedule_Life(t *testing.T) {
 					wg.Add(1)
 					go func() {
 						defer wg.Done()
-						if err := d.Fire(ctx, "default", id, start); err != nil {
-							t.Error(err)
-						}
+						ignoreFinal(job.Schedule{}, d.Fire(ctx, "default", id, start))
 					}()
 				}
 				wg.Wait()
@@ -156,7 +183,11 @@ func TestSchedule_Life(t *testing.T) {
 				a.err = err
 				a.mu.Unlock()
 			},
+			"break the store": func(rt *rapid.T) {
+				medium.mode.Store(rapid.SampledFrom([]int32{works, works, failsBefore, failsAfter}).Draw(rt, "mode"))
+			},
 		})
+		medium.mode.Store(works)
 		a.err, b.startErr = nil, nil
 		for _, run := range b.started {
 			got, err := b.store.Run(ctx, "default", run)
