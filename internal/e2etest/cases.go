@@ -36,6 +36,7 @@ func Cases(t *testing.T, target Target) {
 			{"an answer that is too long", longAnswer, false},
 			{"bad day", badDay, false},
 			{"cancel", cancel, true},
+			{"runs that are scheduled", scheduled, true},
 			{"a synchronous call that outlives its patience", outlives, true},
 			{"Ansible's collection for Foreman", ansible, false},
 		} {
