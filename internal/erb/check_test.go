@@ -147,6 +147,7 @@ func TestCheck_Refuses(t *testing.T) {
 		{`<%= true` + strings.Repeat(" ? 1 : 2", 100) + ` %>`, "nested too deeply"},
 		{strings.Repeat("<% if 1 %>", 100) + strings.Repeat("<% end %>", 100), "nested too deeply"},
 		{strings.Repeat("<%= 1 %>", 40_000), "too many tags"},
+		{strings.Repeat("<% x = /a{900}/ %>", 1000), "regular expressions of the template are too large together"},
 		{"<% x = [" + strings.Repeat("1,", 40_000) + "] %>", "too much code"},
 	} {
 		err := erb.Check(c.in)

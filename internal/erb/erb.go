@@ -51,7 +51,8 @@ const (
 	maxSteps   = 100_000
 	maxMemory  = 32 << 20 // bytes of all values made
 	maxTime    = 2 * time.Second
-	maxInclude = 8 // templates in one another
+	maxInclude = 8  // templates in one another
+	maxLookups = 50 // templates asked for
 )
 
 // Render returns the text of a template for a device. The error is job.Invalid

@@ -104,8 +104,8 @@ func (s *scope) lookup(m *ruby.Machine, name string) (*Included, error) {
 	if t, ok := s.r.found[name]; ok || s.r.env.Lookup == nil {
 		return t, nil
 	}
-	if err := m.Steps(100); err != nil {
-		return nil, err
+	if len(s.r.found) == maxLookups {
+		return nil, m.Fail("more than %d other templates are asked for", maxLookups)
 	}
 	t, err := s.r.env.Lookup(m.Context(), name)
 	switch {

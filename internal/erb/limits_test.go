@@ -54,6 +54,7 @@ var greedy = []struct{ name, in, want string }{
 	{"parsing deep", `<% x = "[" * 1000 %><%= parse_json(x).size %>`, "nested too deeply"},
 	{"files", loop(`save_to_file("a", x).size`, `"a" * 1000000`), "too much memory"},
 	{"blocks with many variables", manyLocals(20_000), "too many steps"},
+	{"names of snippets", loop(`snippet_if_exists("s#{i}#{j}#{rand_hex(4)}")`, `1`), "more than 50 other templates"},
 	{"snippets", loop(`snippet("big").size`, `1`), "too "},
 	{"including", `<%= render_template("fan") %>`, "Recursive"},
 }
@@ -119,6 +120,34 @@ func TestRender_TakesNoMoreThanThereIs(t *testing.T) {
 				t.Errorf("it took %v", took)
 			}
 		})
+	}
+}
+
+// Long texts that are the same over and over, as far as the parser goes
+// with them.
+func TestCheck_IsNotSlow(t *testing.T) {
+	const quarter = erb.MaxSource / 4
+	for _, unit := range []string{`<%= 1 %>`, `<% x = 1 %>`, `<%`, `<%%`, `<%# %>`, `<%-`, `-%>`, "%%>", "<%= 'a' %> ", "<% if x = 1 %>", "\n  <%- -%>\n", "<%= \"#{x = 1}\" %>", "  "} {
+		quick(t, strings.Repeat(unit, quarter/len(unit)))
+	}
+	for _, unit := range []string{`"a"`, `"a" `, `"#{1}"`, `1+`, `x=`, `[`, `(`, `{`, `!`, `-`, "not ", `x.y`, "nil.nil?.", `1;`, "\n", ` `, `a:1,`, `"a":1,`, `:a,`, `%w[a a a a a a] `, `a a a a `, `|a|`,
+		`/a{999}/,`, `/(a{99}){9}/,`, `'`, `\`, `#`, "#\n", `"\"`, `?`, `@a `, `1 ? `, `x ||= `, `if 1;`, `[1].each{`, `[1].each do `, `case 1;when 1;`, `.`, `&.nil?`, `1,`, `1_1`, `é`, "\x00"} {
+		for _, before := range []string{"", "x = [", "x = {", "input(", "nil"} {
+			quick(t, "<% "+before+strings.Repeat(unit, quarter/len(unit))+" %>")
+		}
+	}
+}
+
+func quick(t *testing.T, in string) {
+	t.Helper()
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	start := time.Now()
+	_ = erb.Check(in)
+	took := time.Since(start)
+	runtime.ReadMemStats(&after)
+	if made := (after.TotalAlloc - before.TotalAlloc) >> 20; took > 3*time.Second || made > 200 {
+		t.Errorf("%.60q took %v and %d MiB", in, took, made)
 	}
 }
 

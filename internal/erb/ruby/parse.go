@@ -85,19 +85,20 @@ func Parse(pieces []Piece, v *Vocabulary) (*Program, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Program{root: root, slots: p.slots, Nodes: maxTokens - left}, nil
+	return &Program{root: root, slots: p.slots, Nodes: maxTokens - left + p.patterns}, nil
 }
 
 type parser struct {
-	v      *Vocabulary
-	tokens []token
-	i      int
-	end    token // what stands after the tokens
-	scopes []map[string]int
-	slots  int
-	depth  int
-	noDo   int // do belongs to a command further out
-	noText int // inside a block that must be without text
+	patterns int // instructions of the regular expressions so far
+	v        *Vocabulary
+	tokens   []token
+	i        int
+	end      token // what stands after the tokens
+	scopes   []map[string]int
+	slots    int
+	depth    int
+	noDo     int // do belongs to a command further out
+	noText   int // inside a block that must be without text
 }
 
 func (p *parser) peek() token { return p.ahead(0) }

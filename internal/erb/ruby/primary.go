@@ -1,6 +1,9 @@
 package ruby
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // postfix is a primary with the methods and indexes behind it.
 func (p *parser) postfix() (node, error) {
@@ -99,6 +102,9 @@ func (p *parser) primary() (node, error) {
 		re, err := compile(t.text, t.flags)
 		if err != nil {
 			return nil, failure(t.line, "%v", err)
+		}
+		if p.patterns += re.cost; p.patterns > maxAllInstructions {
+			return nil, failure(t.line, "the regular expressions of the template are too large together")
 		}
 		return &literal{b, re}, nil
 	case tIvar:
@@ -199,9 +205,9 @@ func (p *parser) hash(t token) (node, error) {
 
 // str is a string, with those that stand right behind it.
 func (p *parser) str(t token) (node, error) {
-	parts := t.parts
+	parts := slices.Clone(t.parts)
 	for p.peek().kind == tString {
-		parts = append(parts[:len(parts):len(parts)], p.take().parts...)
+		parts = append(parts, p.take().parts...)
 	}
 	plain := true
 	var all strings.Builder

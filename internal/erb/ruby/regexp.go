@@ -9,10 +9,11 @@ import (
 )
 
 // Bounds of regular expressions: of their text, and of the program that they are
-// compiled into, which is what matching costs.
+// compiled into, which is what matching costs; and of all those of a template.
 const (
-	maxPattern      = 1000
-	maxInstructions = 2000
+	maxPattern         = 1000
+	maxInstructions    = 2000
+	maxAllInstructions = 10_000
 )
 
 // Regexp is a regular expression and what matching a byte costs.
