@@ -3,12 +3,14 @@ package foreman
 import (
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
 	"drover/internal/api"
 	"drover/internal/dispatch"
 	"drover/internal/job"
+	"drover/internal/search"
 )
 
 // defaultTimeout is how long a host's script may run when nobody says.
@@ -101,6 +103,18 @@ func readInputs(v value, t dispatch.TemplateView) (given map[string]*string, wro
 	return given, wrong, nil
 }
 
+// checkable are inputs whose values can be checked here: the default of a hidden
+// one is not told, and was checked when it was saved.
+func checkable(inputs []job.Input, given map[string]*string) []job.Input {
+	out := slices.Clone(inputs)
+	for i, in := range out {
+		if _, ok := given[in.Name]; in.Hidden && !ok {
+			out[i].Options = nil
+		}
+	}
+	return out
+}
+
 // human is how a name stands in front of a message.
 func human(name string) string { return strings.ToLower(strings.ReplaceAll(name, "_", " ")) }
 
@@ -171,7 +185,7 @@ func (s *server) submission(c *call, in object) (dispatch.Submission, error) {
 		return q.sub, err
 	}
 	wrong = append(wrong, q.wrong...)
-	values, problems := job.FillInputs(w.Effective, given)
+	values, problems := job.FillInputs(checkable(w.Effective, given), given)
 	if wrongInputs != nil {
 		problems = nil // those values were not read
 	}
@@ -364,14 +378,19 @@ func effectiveUser(t job.Template, given, caller, setting string) string {
 // submitError turns what Submit refuses into upstream's words.
 func submitError(err error, sub dispatch.Submission) error {
 	var e *job.Error
+	var query *search.Error
 	if !errors.As(err, &e) {
 		return err
 	}
 	switch {
 	case e.Code == job.AlreadyExists && e.Field == "purpose":
 		return errCreate([]string{"Triggering: Purpose Active or disabled recurring logic with purpose " + sub.Purpose + " already exists"})
-	case e.Code == job.Invalid && e.Field == "search", e.Field == "Idempotency-Key":
+	case e.Field == "Idempotency-Key", errors.As(err, &query):
 		return err
+	case e.Code == job.Invalid && e.Field == "search":
+		return errSearch("The query " + e.Message)
+	case e.Code == job.Invalid && e.Field == "schedule":
+		return errCreate([]string{"Triggering: " + msgCannotStart})
 	case e.Code == job.Invalid && e.Field != "":
 		return errCreate([]string{title(fieldWords(e.Field)) + ": " + e.Message})
 	}
@@ -382,7 +401,7 @@ func submitError(err error, sub dispatch.Submission) error {
 var ourFields = map[string]string{
 	"timeout": "execution_timeout_interval", "concurrency": "concurrency_level", "become.user": "effective_user", "become_user": "effective_user",
 	"login.username": "ssh_user", "login.password": "password", "login.passphrase": "key_passphrase", "login.become_password": "effective_user_password",
-	"start_before": "start_before", "schedule": "triggering", "cron": "cronline",
+	"start_before": "start_before", "cron": "cronline",
 }
 
 func fieldWords(field string) string {

@@ -219,6 +219,8 @@ func TestCreate_Refusals(t *testing.T) {
 		{"no hosts", plain, object{"search_query": "", "host_ids": []any{}}, 422, failed + "Targeting: Bookmark Must select a bookmark or enter a search query, Search query Must select a bookmark or enter a search query"},
 		{"no type", plain, object{"targeting_type": absent}, 422, failed + "Targeting: Targeting type can't be blank, Targeting type is not included in the list"},
 		{"odd type", plain, object{"targeting_type": "odd"}, 422, failed + "Targeting: Targeting type is not included in the list"},
+		{"a query that is no text", plain, object{"search_query": "name = R1 or name = \x00"}, 400, ""},
+		{"a query that is too long", plain, object{"search_query": "name ^ (" + strings.Repeat("a,", 64<<10) + "b)"}, 400, ""},
 		{"syntax", plain, object{"search_query": "name = "}, 400, ""},
 		{"empty list", plain, object{"search_query": "name ^ ()"}, 400, ""},
 		{"parentheses", plain, object{"search_query": "(name = R1"}, 400, ""},
@@ -377,6 +379,20 @@ func TestCreate_Secrets(t *testing.T) {
 		if i := strings.Index(seen.String(), secret); i >= 0 {
 			t.Errorf("%s is in clear: %.200s", secret, seen.String()[max(0, i-80):])
 		}
+	}
+}
+
+// The default of a hidden input is not told, and used.
+func TestCreate_HiddenDefault(t *testing.T) {
+	l := newLab(t, apitest.Options{Devices: 1})
+	tm := l.template(job.Template{Body: "echo <%= input('token').size %>", DescriptionFormat: "%{token}",
+		Inputs: []job.Input{{Name: "token", Kind: job.InputUser, Hidden: true, Required: true, Default: ptr("four"), Options: []string{"four", "three"}}}})
+	done := l.run(tm, "name = R1", nil)
+	if out := l.output(done, "R1", ""); dig(out, "output", 0, "output") != "4\n" || done["description"] != "***" {
+		t.Errorf("%v, %v", out, done)
+	}
+	if msg := l.refused(422, invocation(tm, "name = R1", object{"inputs": object{"token": "five"}})); strings.Contains(msg, "five") || !strings.Contains(msg, "not included") {
+		t.Error(msg)
 	}
 }
 

@@ -2,6 +2,7 @@ package foreman
 
 import (
 	"encoding/json"
+	"fmt"
 	"maps"
 	"slices"
 
@@ -122,13 +123,6 @@ func (s *server) hosts(c *call, run job.Run) ([]host, error) {
 	return out, nil
 }
 
-// What is left out of an answer about very many hosts: the values of inputs are
-// the same for all of them.
-const (
-	maxListed   = 40_000 // hosts
-	maxRepeated = 10_000 // hosts with their inputs' values
-)
-
 // wanted says how much of a job is to be shown.
 type wanted struct {
 	hosts     bool // its hosts
@@ -226,9 +220,22 @@ func (s *server) addMode(c *call, run job.Run, x runExtra, out fields) error {
 	return nil
 }
 
+// listed is how many hosts an answer has room for: half of it is theirs. Of more
+// the first are shown; how many there are is always told.
+func (s *server) listed(hosts []host) int {
+	const around = 96 // what a host takes besides its name, which is there twice
+	room := s.MaxAnswer / 2
+	for i, h := range hosts {
+		if room -= around + 2*len(h.Name); room < 0 {
+			return i
+		}
+	}
+	return len(hosts)
+}
+
 // hostRows are the hosts of a job as its targeting shows them.
 func (s *server) hostRows(c *call, run job.Run, hosts []host, state bool) ([]fields, error) {
-	hosts = hosts[:min(len(hosts), maxListed)]
+	hosts = hosts[:s.listed(hosts)]
 	rows := make([]fields, len(hosts))
 	for i, h := range hosts {
 		rows[i] = fields{"name": h.Name, "id": h.ID, "display_name": h.Name}
@@ -291,7 +298,7 @@ func (s *server) addInputs(a *answer, run job.Run, j job.Job, hosts []host, out 
 		return
 	}
 	rows := []fields{}
-	if hasHostTasks(run) && len(hosts) <= maxRepeated {
+	if hasHostTasks(run) && len(hosts) > 0 && len(hosts) <= s.MaxAnswer/4/valuesSize(pattern) {
 		for _, h := range hosts {
 			rows = append(rows, fields{"template_id": pattern["template_id"], "template_name": pattern["template_name"], "host_id": h.ID,
 				"template_invocation_input_values": inputValues(a.texts, j)})
@@ -299,6 +306,20 @@ func (s *server) addInputs(a *answer, run job.Run, j job.Job, hosts []host, out 
 		a.texts.Cut(2 * s.MaxAnswer)
 	}
 	out["template_invocations"] = rows
+}
+
+// valuesSize is about what the part of a job that one host has takes at least.
+// Where there is no room for all of them none is shown: their values are
+// those of the pattern.
+func valuesSize(pattern fields) int {
+	size := 160 + len(fmt.Sprint(pattern["template_name"]))
+	for _, v := range pattern["template_invocation_input_values"].([]fields) {
+		size += 96 + len(v["template_input_name"].(string))
+		if text, ok := v["value"].(string); ok {
+			size += len(text)
+		}
+	}
+	return size
 }
 
 // inputValues are the values of a job's inputs, hidden ones masked.

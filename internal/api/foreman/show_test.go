@@ -12,6 +12,7 @@ import (
 
 	"drover/internal/api/apitest"
 	"drover/internal/device/sshsim"
+	"drover/internal/inventory"
 	"drover/internal/job"
 )
 
@@ -254,6 +255,31 @@ func TestTargeting_ManyHostIDs(t *testing.T) {
 		t.Errorf("%.50v", query)
 	}
 	l.Do(post(jobsPath+"/"+id(got)+"/cancel", object{"force": true}))
+}
+
+// An answer about very many hosts shows as many as it has room for.
+func TestShow_MoreHostsThanAnAnswerHolds(t *testing.T) {
+	l := newLab(t, apitest.Options{Devices: 1, Behave: func(int) sshsim.Behaviour { return sshsim.Behaviour{DropAt: sshsim.StageAccept} }})
+	long := strings.Repeat("x", 240)
+	var in []inventory.DeviceInput
+	for i := range 5000 {
+		in = append(in, inventory.DeviceInput{Name: fmt.Sprintf("%s%04d", long, i), Address: ptr("192.0.2.1")})
+	}
+	for from := 0; from < len(in); from += 1000 {
+		if _, err := l.App.Dispatcher().SaveDevices(background, apitest.AdminPrincipal(), in[from:from+1000]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	at := object{"start_at": l.clock.now().Add(time.Hour).Format(time.RFC3339)}
+	tm := l.template(job.Template{Inputs: []job.Input{{Name: "a", Kind: job.InputUser}}})
+	got := l.create(tm, "name ~ "+long+"*", object{"scheduling": at, "inputs": object{"a": strings.Repeat("v", 100)}})
+	if n := len(dig(got, "targeting", "hosts").([]any)); got["total_hosts"] != 5000.0 || n < 3000 || n == 5000 {
+		t.Errorf("%d of %v hosts", n, got["total_hosts"])
+	}
+	if shown := l.show(got, "?host_status=true"); shown["total_hosts"] != 5000.0 || shown["missing"] != 0.0 {
+		t.Errorf("%v, %v", shown["total_hosts"], shown["missing"])
+	}
+	want(t, l.Service, 200, post(jobsPath+"/"+id(got)+"/cancel", object{}))
 }
 
 func TestHostsOfAJob(t *testing.T) {

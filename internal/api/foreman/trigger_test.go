@@ -48,6 +48,8 @@ func TestReadTrigger(t *testing.T) {
 		{"null", `{"recurrence":{"cron_line":null}}`, trigger{mode: "recurring"}, []string{"Cronline  is not valid format of cron line"}},
 		{"word", `{"recurrence":{"cron_line":"* * * * abc"}}`, trigger{mode: "recurring"}, []string{"Cronline * * * * abc is not valid format of cron line"}},
 		{"minute 60", `{"recurrence":{"cron_line":"60 * * * *"}}`, trigger{mode: "recurring"}, []string{"Cronline 60 * * * * is not valid format of cron line"}},
+		{"a day that never comes", `{"recurrence":{"cron_line":"0 0 31 2 *"}}`, trigger{mode: "recurring"}, []string{"Cronline 0 0 31 2 * is not valid format of cron line"}},
+		{"two fields", `{"recurrence":{"cron_line":"* *"}}`, trigger{mode: "recurring"}, []string{"Cronline * * is not valid format of cron line"}},
 		{"unknown zone", `{"recurrence":{"cron_line":"0 22 * * * Mars/Base"}}`, trigger{mode: "recurring"}, []string{"Cronline 0 22 * * * Mars/Base is not valid format of cron line"}},
 		{"0 iterations", `{"recurrence":{"cron_line":"* * * * *","max_iteration":0}}`, trigger{mode: "recurring"}, []string{msgCannotStart}},
 		{"no number of iterations", `{"recurrence":{"cron_line":"* * * * *","max_iteration":"x"}}`, trigger{mode: "recurring"}, []string{msgCannotStart}},
