@@ -104,6 +104,17 @@ func TestSAM(t *testing.T) {
 	if got := strings.TrimSpace(result.Result.Devices["R1"].Result); result.Status != "Completed" || !result.Result.Success || got != "1-2-3 from R1" {
 		t.Errorf("result %+v", result)
 	}
+
+	// The sample event of foreman is a job of one host; that of the trigger is an
+	// alarm of a schedule that is gone, which is no failure.
+	invoke(t, at, "foreman", "", &submitted)
+	if submitted.StatusCode != http.StatusCreated {
+		t.Errorf("foreman: %+v", submitted)
+	}
+	var nothing any
+	if invoke(t, at, "trigger", "", &nothing); nothing != nil {
+		t.Errorf("trigger: %v", nothing)
+	}
 }
 
 // deploy puts the stack into the emulator and takes the state machine out: what
