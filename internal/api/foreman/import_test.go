@@ -148,6 +148,31 @@ func TestExport_ImportsAgain(t *testing.T) {
 	}
 }
 
+// The default of a hidden input is no part of a file, and outlives one.
+func TestImport_HiddenDefaultStays(t *testing.T) {
+	s := apitest.Start(t, apitest.Options{})
+	const canary = "cAnArY-default"
+	made := makeTemplate(t, s, "hides", object{"template_inputs_attributes": []object{{"name": "key", "input_type": "user", "hidden_value": true, "default": canary}}})
+	exported := s.Do(get(templates + "/" + id(made) + "/export")).Body
+	if strings.Contains(exported, canary) || strings.Contains(exported, "default:") {
+		t.Errorf("%s", exported)
+	}
+	want(t, s, http.StatusCreated, importing(strings.Replace(exported, "required: false", "required: true", 1), object{"overwrite": true}))
+	inputs := results(want(t, s, http.StatusOK, get("/api/templates/"+id(made)+"/template_inputs")))
+	if len(inputs) != 1 || inputs[0]["required"] != true || inputs[0]["default"] != "********" {
+		t.Errorf("%v", inputs)
+	}
+	// What is shown can be sent back.
+	want(t, s, http.StatusOK, put("/api/templates/"+id(made)+"/template_inputs/key", object{"template_input": inputs[0]}))
+	again := results(want(t, s, http.StatusOK, get("/api/templates/"+id(made)+"/template_inputs")))
+	if fmt.Sprint(again) != fmt.Sprint(inputs) {
+		t.Errorf("%v, was %v", again, inputs)
+	}
+	if strings.Contains(string(s.Stored()), canary) {
+		t.Error("the default is in clear in the data folder")
+	}
+}
+
 func TestFeatures(t *testing.T) {
 	s := apitest.Start(t, apitest.Options{})
 	all := want(t, s, http.StatusOK, get("/api/remote_execution_features"))

@@ -153,11 +153,15 @@ func fromMetadata(t *job.Template, m metadata, body string, includes []job.Inclu
 }
 
 // inputFromMetadata is an input as a file describes it, with the id of the one
-// of its name that is there.
+// of its name that is there. Files do not hold the defaults of hidden inputs: the
+// one that is there stays.
 func inputFromMetadata(was []job.Input, in metadataInput) job.Input {
 	out := job.Input{}
 	if i := slices.IndexFunc(was, func(o job.Input) bool { return o.Name == in.Name }); i >= 0 {
 		out = job.Input{ID: was[i].ID, Created: was[i].Created, Updated: was[i].Updated}
+		if in.Hidden && in.Default == nil && was[i].Hidden {
+			in.Default, out.DefaultSealed = was[i].Default, was[i].DefaultSealed
+		}
 	}
 	out.Name, out.Kind, out.Description = in.Name, job.InputKind(in.Type), in.Description
 	switch out.Kind {
@@ -220,6 +224,9 @@ func (s *server) exportTemplate(c *call) (answer, error) {
 			out.Fact = in.Source
 		case job.InputVariable:
 			out.Variable = in.Source
+		}
+		if in.Hidden {
+			out.Default = nil
 		}
 		m.Inputs = append(m.Inputs, out)
 	}
