@@ -155,7 +155,7 @@ func (a *Authenticator) Password(ctx context.Context, name string, pw job.Secret
 		return job.Principal{}, err
 	}
 	if secret.IsToken(pw) && !locked && a.token(user, pw) {
-		return job.Principal{Tenant: user.Tenant, Name: user.Name, Role: user.Role, Address: address}, nil
+		return job.Principal{Tenant: user.Tenant, Name: user.Name, Role: user.Role, Address: address, ByToken: true}, nil
 	}
 	if _, ok := a.verified.get(known, a.clock()); !ok || locked {
 		if ok, err = a.flight(ctx, address, from, known, user, pw); err != nil {

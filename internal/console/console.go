@@ -122,6 +122,10 @@ func routes() []route {
 		{get, prefix + "users/{name}", nil, (*server).user},
 		{del, prefix + "users/{name}", nil, (*server).deleteUser},
 
+		{get, prefix + "tokens", nil, (*server).tokens},
+		{post, prefix + "tokens", nil, (*server).addToken},
+		{del, prefix + "tokens/{name}", nil, (*server).deleteToken},
+
 		{get, prefix + "hostkeys", page, (*server).hostKeys},
 		{post, prefix + "hostkeys", nil, (*server).importHostKeys},
 		{post, prefix + "hostkeys/{device}/accept", nil, (*server).acceptHostKey},

@@ -266,6 +266,13 @@ func TestAnswers_AreAsDocumented(t *testing.T) {
 	c.do(204, "DELETE", path, nil)
 	c.do(404, "GET", path, nil)
 
+	made := c.do(201, "POST", "tokens", object{"name": "ci", "lifetime": "720h"})
+	if got := c.do(200, "GET", "tokens", nil)["tokens"].([]any); len(got) != 1 || fmt.Sprint(got[0]) != fmt.Sprint(made["token"]) {
+		t.Errorf("%v, made as %v", got, made["token"])
+	}
+	c.do(204, "DELETE", "tokens/ci", nil)
+	c.do(404, "DELETE", "tokens/ci", nil)
+
 	for _, kind := range []string{"devices", "pools", "credentials", "services", "users", "hostkeys", "audit"} {
 		c.do(200, "GET", kind+"?limit=2", nil)
 	}
@@ -433,6 +440,17 @@ func TestBadInput_IsRefusedAndChangesNothing(t *testing.T) {
 		{404, "POST", "schedules/1/resume", nil, ""},
 		{404, "POST", "schedules/1/cancel", nil, ""},
 		{404, "DELETE", "schedules/1", nil, ""},
+		{400, "POST", "tokens", nil, ""},
+		{400, "POST", "tokens", `{}`, "name"},
+		{400, "POST", "tokens", `{"name":""}`, "name"},
+		{400, "POST", "tokens", `{"name":"a/b"}`, "name"},
+		{400, "POST", "tokens", `{"name":"` + strings.Repeat("x", 256) + `"}`, "name"},
+		{400, "POST", "tokens", `{"name":"x","lifetime":"30"}`, "lifetime"},
+		{400, "POST", "tokens", `{"name":"x","lifetime":"-1h"}`, "lifetime"},
+		{400, "POST", "tokens", `{"name":"x","lifetime":720}`, "lifetime"},
+		{400, "POST", "tokens", `{"name":"x","secret":"drover_mine"}`, "secret"},
+		{404, "DELETE", "tokens/nope", nil, ""},
+		{405, "PUT", "tokens", `{}`, ""},
 		{404, "GET", "nope", nil, ""},
 		{404, "GET", "runs/", nil, ""},
 		{404, "DELETE", "devices/nope", nil, ""},
@@ -500,6 +518,9 @@ func TestRoles(t *testing.T) {
 		{"DELETE", "hostkeys/R1", nil, 401, 403, 403, 0},
 		{"DELETE", "devices/R1", nil, 401, 403, 403, 0},
 		{"DELETE", "users/" + apitest.Viewer, nil, 401, 403, 403, 0},
+		{"GET", "tokens", nil, 401, 200, 200, 200},
+		{"POST", "tokens", object{"name": "x"}, 401, 0, 0, 0},
+		{"DELETE", "tokens/x", nil, 401, 404, 404, 404},
 	} {
 		for user, status := range map[string]int{"": r.nobody, apitest.Viewer: r.viewer, apitest.Operator: r.operator, apitest.Admin: r.admin} {
 			if status != 0 {

@@ -494,6 +494,9 @@ func (d *Dispatcher) saveUser(ctx context.Context, p job.Principal, in inventory
 			if err != nil || in.Password == nil || secret.VerifyPassword(base.PasswordHash, *in.Password) {
 				return next, err
 			}
+			// Who sets another password wants nobody to come in by what was
+			// given out under the one before.
+			next.Tokens = nil
 			next.PasswordHash, err = secret.HashPassword(*in.Password)
 			return next, err
 		},

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"drover/internal/inventory"
 	"drover/internal/job"
 	"drover/internal/secret"
 )
@@ -23,13 +24,17 @@ func (d *Dispatcher) Tokens(ctx context.Context, p job.Principal) ([]job.Token, 
 
 // AddToken makes a token for the caller, good for lifetime (0: until it is
 // removed). The token itself is told here and never again. Expired ones of the
-// caller are removed on the way.
+// caller are removed on the way. A caller who came with a token gets none: one
+// that was stolen would make others, and its own end would mean nothing.
 //
-// Errors: Invalid for the name or the lifetime; AlreadyExists; TooLarge over
-// job.MaxTokens.
+// Errors: Forbidden to tokens; Invalid for the name or the lifetime;
+// AlreadyExists; TooLarge over job.MaxTokens.
 func (d *Dispatcher) AddToken(ctx context.Context, p job.Principal, name string, lifetime time.Duration) (job.Token, job.Secret, error) {
-	if name == "" || len(name) > 255 {
-		return job.Token{}, "", job.FieldErrorf("name", "must have 1 to 255 bytes")
+	if p.ByToken {
+		return job.Token{}, "", job.Errorf(job.Forbidden, "a token makes no tokens: use the password")
+	}
+	if err := inventory.ValidName("name", name); err != nil {
+		return job.Token{}, "", err
 	}
 	if lifetime < 0 {
 		return job.Token{}, "", job.FieldErrorf("lifetime", "must not be negative")

@@ -11,6 +11,59 @@ import (
 	"drover/internal/secret"
 )
 
+// Who sets another password means to keep out who had the one before, and what
+// was made with it.
+func TestToken_GoesWithThePassword(t *testing.T) {
+	b, ctx := newBench(t), t.Context()
+	save := func(password, role string) {
+		t.Helper()
+		pw := job.Secret(password)
+		outs, err := b.SaveUsers(ctx, admin, []inventory.UserInput{{Name: "eye", Password: &pw, Role: &role}})
+		if err != nil || outs[0].Err != nil {
+			t.Fatal(outs, err)
+		}
+	}
+	left := func() int {
+		t.Helper()
+		tokens, err := b.Tokens(ctx, viewer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(tokens)
+	}
+	save("first", "viewer")
+	if _, _, err := b.AddToken(ctx, viewer, "ci", 0); err != nil {
+		t.Fatal(err)
+	}
+	save("first", "operator") // the same password again, as an import of the same file says it
+	if n := left(); n != 1 {
+		t.Errorf("%d tokens after the same password", n)
+	}
+	save("second", "viewer")
+	if n := left(); n != 0 {
+		t.Errorf("%d tokens after another password", n)
+	}
+}
+
+func TestToken_MakesNoTokens(t *testing.T) {
+	b, ctx := newBench(t), t.Context()
+	pw, role := job.Secret("x"), "viewer"
+	if outs, err := b.SaveUsers(ctx, admin, []inventory.UserInput{{Name: "eye", Password: &pw, Role: &role}}); err != nil || outs[0].Err != nil {
+		t.Fatal(outs, err)
+	}
+	if _, _, err := b.AddToken(ctx, viewer, "ci", time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	by := viewer
+	by.ByToken = true
+	if _, _, err := b.AddToken(ctx, by, "longer", 0); job.CodeOf(err) != job.Forbidden {
+		t.Errorf("a token made a token: %v", err)
+	}
+	if err := b.RemoveToken(ctx, by, "ci"); err != nil {
+		t.Errorf("a token cannot be removed by itself: %v", err)
+	}
+}
+
 func TestToken_IsToldOnceAndKeptAsAHash(t *testing.T) {
 	b, ctx := newBench(t), t.Context()
 	password := job.Secret("canary-password")

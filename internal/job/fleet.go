@@ -294,6 +294,7 @@ type Principal struct {
 	Name    string
 	Role    Role
 	Address string // network address of the caller, for the audit record; may be ""
+	ByToken bool   // a token stood in the password's place
 }
 
 // DefaultTenant is the tenant of a single-tenant installation.
