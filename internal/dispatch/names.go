@@ -34,7 +34,7 @@ func (d *Dispatcher) Outcomes(ctx context.Context, p job.Principal, run job.Run,
 		limit = store.MaxPageRows
 	}
 	from = max(from, 0)
-	targets, err := d.Store.Targets(ctx, run.Tenant, run.ID, from, limit)
+	targets, err := d.Store.Targets(ctx, run.Tenant, run.ID, from, min(limit, run.Total-from))
 	if err != nil {
 		return ResultPage{}, err
 	}

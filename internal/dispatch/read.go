@@ -98,7 +98,7 @@ func (d *Dispatcher) results(ctx context.Context, run job.Run, from, limit int) 
 		limit = store.MaxPageRows
 	}
 	from = max(from, 0)
-	targets, err := d.Store.Targets(ctx, run.Tenant, run.ID, from, limit)
+	targets, err := d.Store.Targets(ctx, run.Tenant, run.ID, from, min(limit, run.Total-from))
 	if err != nil {
 		return ResultPage{}, err
 	}
