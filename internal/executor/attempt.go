@@ -56,7 +56,7 @@ type outcome struct {
 func (o outcome) result(r job.Result, now time.Time) job.Result {
 	r.Status, r.Reason, r.Message = o.status, o.reason, o.message
 	r.Exit, r.Signal, r.Output = o.exit, o.signal, o.output
-	r.Claim, r.NotBefore, r.Ended = nil, nil, &now
+	r.Claim, r.Detached, r.NotBefore, r.Ended = nil, nil, nil, &now
 	return r
 }
 

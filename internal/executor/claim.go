@@ -16,9 +16,11 @@ type deviceCall struct {
 	w      Work
 	script string
 	r      job.Result
-	mine   bool       // r is this call's claim
-	told   bool       // it was counted as failed
-	last   job.Result // what the last attempt of this call came to
+	mine   bool // r is this call's claim
+	told   bool // it was counted as failed
+	// recorded says that what came of the last attempt is stored.
+	recorded bool
+	last     job.Result // what the last attempt of this call came to
 }
 
 // step does one thing for the device, going by its row. It is called again as
@@ -29,6 +31,8 @@ func (d *deviceCall) step(ctx context.Context) (wait time.Duration, again bool, 
 	switch {
 	case d.r.Status.Terminal():
 		return 0, false, nil
+	case d.r.Status == job.ResultRunning && !d.mine && d.r.Detached != nil:
+		return d.resume(ctx)
 	case d.r.Status == job.ResultRunning && !d.mine:
 		if left := d.r.Claim.Until.Sub(now); left > 0 && !d.Ledger.Gone(d.r.Claim.Owner) {
 			return clampWait(min(d.Spacing, left)), false, nil
@@ -55,7 +59,7 @@ func (d *deviceCall) step(ctx context.Context) (wait time.Duration, again bool, 
 		return d.close(ctx, err)
 	}
 	now = d.Clock()
-	if !inTime || !d.fits(ctx, 0, d.w.Limits.Timeout) {
+	if !inTime || !d.fits(ctx, 0, d.length(ctx)) {
 		if d.mine {
 			return d.release(ctx, now)
 		}
@@ -102,9 +106,7 @@ func lost(r job.Result, now time.Time) job.Result {
 
 func (d *deviceCall) refused(now time.Time) job.Result {
 	r := d.r
-	r.Status, r.Reason, r.Message = d.w.Refused.Status, d.w.Refused.Reason, d.message(d.w.Refused.Message)
-	r.Claim, r.NotBefore, r.Ended = nil, nil, &now
-	return r
+	return over(r, d.w.Refused.Status, d.w.Refused.Reason, d.message(d.w.Refused.Message), now)
 }
 
 // end writes a last state. When somebody else was faster the device is looked at
@@ -159,7 +161,7 @@ func (d *deviceCall) claim(ctx context.Context, now time.Time) (bool, error) {
 	if r.Started == nil {
 		r.Started = &now
 	}
-	r.Claim = &job.Claim{Owner: d.Owner, Until: d.until(ctx, now, d.w.Limits.Timeout)}
+	r.Claim, r.Detached = &job.Claim{Owner: d.Owner, Until: d.until(ctx, now, d.length(ctx))}, d.detached(now)
 	rev, err := d.Ledger.Write(ctx, r)
 	if job.CodeOf(err) == job.Conflict {
 		if err := d.reload(ctx); err != nil {
@@ -179,6 +181,9 @@ func (d *deviceCall) claim(ctx context.Context, now time.Time) (bool, error) {
 
 // try makes one attempt under the claim just written and decides what follows.
 func (d *deviceCall) try(ctx context.Context) (time.Duration, bool, error) {
+	if d.r.Detached != nil {
+		return d.attend(ctx, false)
+	}
 	d.begun = true
 	began := d.Clock()
 	o := d.attempt(ctx)
@@ -186,6 +191,11 @@ func (d *deviceCall) try(ctx context.Context) (time.Duration, bool, error) {
 		d.Log.WarnContext(ctx, "claim lost while the command ran; its result is dropped", "device", d.w.Device, "attempt", d.r.Attempts)
 		return 0, false, nil
 	}
+	return d.decide(ctx, o, began)
+}
+
+// decide records what an attempt came to, or what follows it.
+func (d *deviceCall) decide(ctx context.Context, o outcome, began time.Time) (time.Duration, bool, error) {
 	now := d.Clock()
 	r := o.result(d.r, now)
 	if o.stop == stopShutdown && (!o.sent || d.mayRepeat()) {
@@ -232,7 +242,7 @@ func (d *deviceCall) waitForRetry(ctx context.Context, r job.Result, wait time.D
 	next := now.Add(wait)
 	d.last = r
 	r.Status, r.Ended, r.NotBefore, r.Claim = job.ResultPending, nil, &next, nil
-	hold := wait <= d.HeldWait && d.fits(ctx, wait, d.w.Limits.Timeout)
+	hold := wait <= d.HeldWait && d.w.Detach == "" && d.fits(ctx, wait, d.w.Limits.Timeout)
 	if hold && next.Before(d.r.Claim.Until.Add(-claimMargin)) {
 		return d.pauseClaimed(ctx, wait)
 	}
@@ -241,13 +251,13 @@ func (d *deviceCall) waitForRetry(ctx context.Context, r job.Result, wait time.D
 		return 0, false, d.dropped(ctx, err)
 	}
 	r.Rev = rev
-	d.r, d.mine = r, false
+	d.r, d.mine, d.recorded = r, false, true
 	return 0, true, nil // step sees NotBefore
 }
 
 // pause waits until a device's next attempt may begin, or says when to come back.
 func (d *deviceCall) pause(ctx context.Context, wait time.Duration) (time.Duration, bool, error) {
-	if wait > d.HeldWait || !d.fits(ctx, wait, d.w.Limits.Timeout) {
+	if wait > d.HeldWait || !d.fits(ctx, wait, d.length(ctx)) {
 		return clampWait(wait), false, nil
 	}
 	return 0, true, d.sleep(ctx, wait)
@@ -342,6 +352,7 @@ func (d *deviceCall) record(ctx context.Context, r job.Result, took time.Duratio
 	if err != nil {
 		return d.dropped(ctx, err)
 	}
+	d.recorded = true
 	if r.Status.Terminal() {
 		d.logResult(ctx, r, took)
 	}

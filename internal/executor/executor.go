@@ -61,6 +61,9 @@ type Work struct {
 	BecomePassword job.Secret
 	// Script renders what the device is to run.
 	Script func(ctx context.Context) (string, error)
+	// Detach is what the device is to know the command by when it runs apart
+	// from the connection; each attempt adds its number. "": it does not.
+	Detach string
 	// Redact knows the secrets that may not be in an output or a message.
 	Redact *Redactor
 	// Refused says why the device cannot be tried at all; nil: it can.
@@ -81,6 +84,9 @@ type Unit struct {
 	Control Control // as read for this call
 	// First and End bound the indexes of the unit's devices; End is not included.
 	First, End int
+	// Detaches says that commands of the run may run detached. Then the unit has
+	// work as long as one does, even when the run is closed.
+	Detaches bool
 	// Work returns what is to be done on a device of the unit.
 	Work func(ctx context.Context, index int) (Work, error)
 	// Spacing is the wait after this call when nothing says how long to wait.
@@ -109,6 +115,9 @@ type Config struct {
 	// HeldWait is the longest wait between two attempts that is held in
 	// the call; 0: 30 s.
 	HeldWait time.Duration
+	// Hold is how long a call stays with a detached command that it started;
+	// 0: HeldWait.
+	Hold time.Duration
 }
 
 // Executor is safe for use by many goroutines at once.
@@ -136,6 +145,9 @@ func New(c Config) *Executor {
 	if c.HeldWait == 0 {
 		c.HeldWait = 30 * time.Second
 	}
+	if c.Hold == 0 {
+		c.Hold = c.HeldWait
+	}
 	return &Executor{c}
 }
 
@@ -162,12 +174,16 @@ func (x *Executor) Execute(ctx context.Context, u Unit) (Outcome, error) {
 		if err != nil {
 			return out, err
 		}
-		if c.closed() {
+		if c.closed() && !c.Detaches {
 			// Nothing more is begun. Rows that wait are settled with the run.
 			return Outcome{}, nil
 		}
-		if wait > 0 && (!out.Again || wait < out.Wait) {
+		if wait > 0 && (c.busy || !c.closed()) && (!out.Again || wait < out.Wait) {
 			out.Again, out.Wait = true, wait
+		}
+		if c.busy {
+			// Devices of a unit work one after another.
+			return out, nil
 		}
 	}
 	return out, nil
@@ -180,6 +196,7 @@ type call struct {
 	*Executor
 	Unit
 	begun bool // an attempt was begun in this call
+	busy  bool // a command runs detached on a device of the unit
 }
 
 func (c *call) closed() bool {
@@ -202,7 +219,8 @@ func (c *call) look(ctx context.Context) (bool, error) {
 // device brings one device as far as it can be brought in this call. wait is 0
 // when the device is done with, as far as this call is concerned.
 func (c *call) device(ctx context.Context, index int) (wait time.Duration, err error) {
-	if closed, err := c.look(ctx); err != nil || closed {
+	closed, err := c.look(ctx)
+	if err != nil || closed && !c.Detaches {
 		return 0, err
 	}
 	w, err := c.Work(ctx, index)
@@ -210,7 +228,15 @@ func (c *call) device(ctx context.Context, index int) (wait time.Duration, err e
 		return 0, err
 	}
 	d := &deviceCall{call: c, w: w, r: job.Result{Index: index, DeviceID: w.DeviceID, Device: w.Device, Status: job.ResultPending}}
-	if w.Refused == nil {
+	if c.Detaches {
+		if err := d.reload(ctx); err != nil {
+			return 0, err
+		}
+		if d.r.Status.Terminal() || closed && d.r.Detached == nil {
+			return 0, nil
+		}
+	}
+	if w.Refused == nil && (d.r.Detached == nil || d.r.Detached.Started == nil) {
 		if d.script, err = w.Script(ctx); err != nil {
 			if ctx.Err() != nil {
 				return 0, stopping(ctx)

@@ -32,6 +32,13 @@ type watch struct {
 
 func (d *deviceCall) watch(ctx context.Context, cancel context.CancelCauseFunc) *watch {
 	w := &watch{d: d, ctx: ctx, cancel: cancel, row: d.r, forced: make(chan struct{})}
+	if p := d.r.Detached; p != nil {
+		w.row.Detached = new(*p)
+		for _, k := range d.r.Output.Marks {
+			k.Stdout, k.Stderr = k.Stdout+p.Stdout, k.Stderr+p.Stderr
+			w.marks = append(w.marks, k)
+		}
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.timer = time.AfterFunc(w.next(d.Control), w.tick)
@@ -89,8 +96,8 @@ func (w *watch) flush(ctx context.Context) bool {
 	if !changed {
 		return true
 	}
+	w.row.Output = o
 	r := w.row
-	r.Output = o
 	rev, e := w.d.Ledger.Write(ctx, r)
 	if job.CodeOf(e) == job.Conflict {
 		var mine bool
@@ -131,8 +138,32 @@ func (w *watch) text() (o job.Output, changed bool) {
 	if changed {
 		w.marks.add(w.d.Clock(), ends)
 	}
-	o.Marks = w.marks.since(ends[0]-len(o.Stdout), ends[1]-len(o.Stderr))
+	before := [2]int{ends[0] - len(o.Stdout), ends[1] - len(o.Stderr)}
+	o.Marks = w.marks.since(before[0], before[1])
+	if p := w.row.Detached; p != nil {
+		p.Stdout, p.Stderr = before[0], before[1]
+	}
 	return o, changed
+}
+
+// started notes that a detached command is known to have been started.
+func (w *watch) started(now time.Time) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if p := w.row.Detached; p != nil && p.Started == nil {
+		p.Started = &now
+	}
+}
+
+// left is what a row holds of a detached command that is left to others: its
+// output so far, unless less was seen now than before.
+func (w *watch) left() (job.Output, *job.Detached) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.streams[0].size()+w.streams[1].size() > 0 {
+		w.row.Output, _ = w.text()
+	}
+	return w.row.Output, w.row.Detached
 }
 
 // shown is what has come so far of a command that nobody waits for.
@@ -248,6 +279,12 @@ func (f *follower) take(p []byte) {
 		f.broken = bad
 		p = p[n:]
 	}
+}
+
+func (f *follower) size() int64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.bytes
 }
 
 // text returns what can be shown now, how much came, whether the beginning is

@@ -62,7 +62,9 @@ func (f *Functions) execute(ctx context.Context, in UnitRef) (Executed, error) {
 		End:     end,
 		Work:    w.work,
 		Spacing: planner.Spacing(in.Round),
-		Log:     f.log(in.Tenant, in.Run).With("unit", in.Unit),
+
+		Detaches: f.detaches(known.job.Limits),
+		Log:      f.log(in.Tenant, in.Run).With("unit", in.Unit),
 	})
 	if err != nil {
 		return out, err

@@ -25,6 +25,7 @@ func (u *unitWork) script(ctx context.Context, d job.Device) (string, error) {
 		Device:   &d,
 		Params:   inventory.Params(d),
 		Facts:    inventory.Facts(d),
+		Groups:   func(ctx context.Context) ([]string, error) { return u.groups(ctx, d) },
 		Inputs:   j.Inputs,
 		Values:   u.known.own.values,
 		Template: j.ServiceName,
@@ -33,6 +34,16 @@ func (u *unitWork) script(ctx context.Context, d job.Device) (string, error) {
 		Now:      u.f.now(),
 		Lookup:   u.included,
 	})
+}
+
+// groups returns the names of a device's pools.
+func (u *unitWork) groups(ctx context.Context, d job.Device) ([]string, error) {
+	pools, err := u.f.cfg.Store.PoolsByID(ctx, d.Tenant, d.PoolIDs)
+	names := make([]string, len(pools))
+	for i, p := range pools {
+		names[i] = p.Name
+	}
+	return names, err
 }
 
 // included returns another template of the tenant, as it is now.

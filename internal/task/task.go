@@ -48,6 +48,9 @@ type Config struct {
 	// DetachAfter is the time limit above which commands run detached where the
 	// platform has that; 0: job.DetachAfter; negative: none do.
 	DetachAfter time.Duration
+	// Hold is how long Execute stays with a detached command that it started,
+	// in case it is a short one; 0: 30 s.
+	Hold time.Duration
 	// Server is what templates see of this installation.
 	Server render.Server
 	// Every is the time between two looks at the run while a command runs;
@@ -117,7 +120,7 @@ func New(c Config) *Functions {
 	}
 	return &Functions{
 		cfg:   c,
-		exec:  executor.New(executor.Config{Dialer: c.Dialer, Clock: c.Clock, Every: c.Every, HeldWait: heldWait}),
+		exec:  executor.New(executor.Config{Dialer: c.Dialer, Clock: c.Clock, Every: c.Every, HeldWait: heldWait, Hold: c.Hold}),
 		calls: map[string]runID{},
 		busy:  map[runID]int{},
 	}

@@ -2,7 +2,11 @@ package task
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"slices"
+	"strconv"
+	"strings"
 
 	"drover/internal/device"
 	"drover/internal/executor"
@@ -41,8 +45,21 @@ func (u *unitWork) work(ctx context.Context, index int) (executor.Work, error) {
 	if becomesItself(j.Become, way.to.Auth.Username) {
 		w.Become = job.Become{}
 	}
+	if d.Platform == job.PlatformLinux && u.f.detaches(j.Limits) {
+		w.Detach = detachName(u.known.id.run, d.ID)
+	}
 	w.Script = func(ctx context.Context) (string, error) { return u.script(ctx, d) }
 	return w, nil
+}
+
+// detachName is what a device knows a run's command by, which becomes the name of
+// a folder there.
+func detachName(run string, device int64) string {
+	if strings.Trim(run, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-") != "" {
+		sum := sha256.Sum256([]byte(run))
+		run = hex.EncodeToString(sum[:16])
+	}
+	return "run-" + run + "-" + strconv.FormatInt(device, 10)
 }
 
 // becomesItself reports whether the effective user is the login user: there is
