@@ -100,7 +100,15 @@ func (d *Dispatcher) rendered(ctx context.Context, p job.Principal, o order, dev
 	}
 	return erb.Render(ctx, j.Body, erb.Env{
 		Device: &dev, Params: inventory.Params(dev), Facts: inventory.Facts(dev), Inputs: j.Inputs, Values: values,
-		Template: j.ServiceName, User: p.Name, Now: d.Store.Now(),
+		Template: j.ServiceName, User: p.Name, Now: d.Store.Now(), Preview: true,
+		Groups: func(ctx context.Context) ([]string, error) {
+			pools, err := d.Store.PoolsByID(ctx, dev.Tenant, dev.PoolIDs)
+			names := make([]string, len(pools))
+			for i, pool := range pools {
+				names[i] = pool.Name
+			}
+			return names, err
+		},
 		Lookup: func(ctx context.Context, name string) (erb.Included, error) {
 			t, err := d.Store.TemplateByName(ctx, p.Tenant, name)
 			if err != nil {

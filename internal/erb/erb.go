@@ -21,6 +21,11 @@ type Env struct {
 	Params map[string]string
 	Facts  map[string]string
 
+	// Groups returns the names of the pools that the device is in; the first is
+	// its hostgroup. It is called at most once, and only if a template asks. nil:
+	// there are none.
+	Groups func(ctx context.Context) ([]string, error)
+
 	Inputs   []job.Input       // of the template that is rendered
 	Values   map[string]string // of its inputs of the kind user
 	Template string            // its name

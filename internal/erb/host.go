@@ -38,10 +38,33 @@ func (o *object) Call(m *ruby.Machine, name string, args []ruby.Value) (ruby.Val
 		return v, true, err
 	}
 	v, ok := o.attrs[name]
-	if ok && len(args) > 0 {
+	switch {
+	case ok && len(args) > 0:
 		return nil, true, m.Fail("%s takes no arguments", name)
+	case o.scope != nil && name == "hostgroup":
+		v, err := o.scope.hostgroup(m)
+		return v, true, err
 	}
 	return v, ok, nil
+}
+
+// hostgroup is the first pool of the device.
+func (s *scope) hostgroup(m *ruby.Machine) (ruby.Value, error) {
+	r := s.r
+	if r.groups == nil && r.env.Groups != nil {
+		names, err := r.env.Groups(m.Context())
+		if err != nil {
+			return nil, err
+		}
+		if len(names) == 0 {
+			names = []string{""}
+		}
+		r.groups = names
+	}
+	if err := m.Alloc(1 << 10); err != nil || r.groups == nil {
+		return nil, err
+	}
+	return named("Hostgroup", r.groups[0]), nil
 }
 
 // Attributes by the kind of object. What a device does not tell is nil.

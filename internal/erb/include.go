@@ -13,6 +13,7 @@ import (
 type rendering struct {
 	env    *Env
 	host   *object
+	groups []string             // nil: not asked for yet
 	found  map[string]*Included // nil: there is none
 	cached map[string]ruby.Value
 }

@@ -188,6 +188,29 @@ func TestRender_LookupIsAskedOnceAndItsErrorsComeBack(t *testing.T) {
 	}
 }
 
+func TestRender_Hostgroup(t *testing.T) {
+	const in = `<%= @host.hostgroup %> <%= @host.hostgroup.name %> <%= @host.hostgroup&.title %> <%= @host.respond_to?(:hostgroup) %>`
+	e, asked := env(), 0
+	e.Groups = func(context.Context) ([]string, error) {
+		asked++
+		return []string{"all", "web"}, nil
+	}
+	if got, err := erb.Render(t.Context(), in, e); err != nil || got != "all all all true" || asked != 1 {
+		t.Errorf("%q, %v, asked %d times", got, err, asked)
+	}
+	e.Groups = func(context.Context) ([]string, error) { asked++; return nil, nil }
+	if got, err := erb.Render(t.Context(), `<%= @host.hostgroup.nil? %> <%= @host.hostgroup&.name %>`, e); err != nil || got != "true " || asked != 2 {
+		t.Errorf("%q, %v, asked %d times", got, err, asked)
+	}
+	e.Groups = func(context.Context) ([]string, error) { return nil, job.Errorf(job.Unavailable, "the store is away") }
+	if _, err := erb.Render(t.Context(), in, e); job.CodeOf(err) != job.Unavailable {
+		t.Errorf("Groups' error is %v", err)
+	}
+	if got, err := erb.Render(t.Context(), "echo", e); err != nil || got != "echo" {
+		t.Errorf("%q, %v", got, err)
+	}
+}
+
 func TestRender_EndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

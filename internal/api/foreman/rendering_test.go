@@ -52,13 +52,13 @@ func TestTemplates_AreWhatTheHostsRun(t *testing.T) {
 echo <%= i %> <%= snippet "Part", variables: { greeting: "hello" } %> <%= current_user %> <%= template_name %>
 <% end -%>
 <%= render_template("Whole", "what" => "from above") %>
-echo <%= input("kernel") %> <%= input("token") %>
+echo <%= input("kernel") %> <%= @host.hostgroup.name %> <%= input("token") %>
 `, Inputs: []job.Input{{Name: "word", Kind: job.InputUser, Default: ptr("w")}, {Name: "token", Kind: job.InputUser, Hidden: true},
 		{Name: "kernel", Kind: job.InputFact, Source: "kernel"}}})
 	const token = "s3cr3t-t0ken"
 	made := l.run(top, "name ^ (R1, R2)", object{"inputs": object{"token": token}, "ssh": object{"effective_user": "drover"}})
 	if got := strings.Join(lines(l.output(made, "R1", "")), "|"); !strings.HasPrefix(got,
-		"stdout:1 hello R1 w admin Top\n2 hello R1 w admin Top\nfrom above w\nLinux ") || strings.Contains(got, token) || !strings.HasSuffix(got, "Exit status: 0") {
+		"stdout:1 hello R1 w admin Top\n2 hello R1 w admin Top\nfrom above w\nLinux all ") || strings.Contains(got, token) || !strings.HasSuffix(got, "Exit status: 0") {
 		t.Errorf("%s", got)
 	}
 	got := strings.Join(lines(l.output(made, "R2", "")), "|")
