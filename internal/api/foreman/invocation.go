@@ -1,6 +1,7 @@
 package foreman
 
 import (
+	"math"
 	"net/http"
 	"slices"
 
@@ -115,13 +116,17 @@ const usualJobs = "id DESC"
 
 // page returns the runs of a page of all, newest first, and how many there are.
 func (s *server) page(c *call, p paging) (runs []job.Run, total int, err error) {
-	_, total, err = s.Dispatch.RunsByNumber(c.ctx(), c.who, space, 0, 1)
+	first := 0 // only to know how many there are
+	if p.page == 1 {
+		first = min(p.perPage, runsAtOnce)
+	}
+	runs, total, err = s.Dispatch.RunsByNumber(c.ctx(), c.who, space, 0, first)
 	if err != nil {
 		return nil, 0, err
 	}
 	from, to := p.window(total)
-	for from < to {
-		some, _, err := s.Dispatch.RunsByNumber(c.ctx(), c.who, space, from, to-from)
+	for from += len(runs); from < to; {
+		some, _, err := s.Dispatch.RunsByNumber(c.ctx(), c.who, space, from, min(to-from, runsAtOnce))
 		if err != nil {
 			return nil, 0, err
 		}
@@ -198,17 +203,22 @@ func (s *server) missing(c *call, runs []job.Run) ([]int, error) {
 	return out, nil
 }
 
-// runsAtOnce is how many runs are read at once when all are.
+// runsAtOnce is how many runs are read at once at most.
 const runsAtOnce = 500
 
 // eachRun calls f for every run, newest first.
 func (s *server) eachRun(c *call, f func(job.Run) error) error {
+	last := int64(math.MaxInt64)
 	for skip := 0; ; {
 		runs, _, err := s.Dispatch.RunsByNumber(c.ctx(), c.who, space, skip, runsAtOnce)
 		if err != nil || len(runs) == 0 {
 			return err
 		}
 		for _, run := range runs {
+			if run.Number >= last {
+				continue // runs that were made meanwhile have moved it here
+			}
+			last = run.Number
 			if err := f(run); err != nil {
 				return err
 			}

@@ -207,6 +207,34 @@ func TestIndex(t *testing.T) {
 	}
 }
 
+// More jobs than are read at once are each there once, on whatever page.
+func TestIndex_ManyJobs(t *testing.T) {
+	l := newLab(t, apitest.Options{Devices: 1})
+	tm := l.template(job.Template{})
+	const n = 520
+	for range n {
+		l.create(tm, "name = nobody", object{"execution_timeout_interval": 1})
+	}
+	inOrder := func(ids string, first, last int) {
+		t.Helper()
+		var wanted []string
+		for i := first; i >= last; i-- {
+			wanted = append(wanted, fmt.Sprint(i))
+		}
+		if ids != strings.Join(wanted, ",") {
+			t.Errorf("%d to %d: %s", first, last, ids)
+		}
+	}
+	inOrder(names(want(t, l.Service, 200, get(jobsPath+"?per_page=all")), "id"), n, 1)
+	inOrder(names(want(t, l.Service, 200, get(jobsPath+"?per_page=507&page=2")), "id"), n-507, 1)
+	inOrder(names(want(t, l.Service, 200, get(jobsPath+"?page=26")), "id"), 20, 1)
+	inOrder(names(want(t, l.Service, 200, get(jobsPath+"?page=27")), "id"), 0, 1)
+	inOrder(names(want(t, l.Service, 200, get(jobsPath+"?per_page=1000&"+search("pattern_template_name = T"))), "id"), n, 1)
+	if page := want(t, l.Service, 200, get("/foreman_tasks/api/tasks?page=4&per_page=150")); page["total"] != float64(n) || len(results(page)) != n-450 {
+		t.Errorf("%v tasks, %d on the page", page["total"], len(results(page)))
+	}
+}
+
 func TestTargeting_OrderAndShuffle(t *testing.T) {
 	l := newLab(t, apitest.Options{})
 	var all []string

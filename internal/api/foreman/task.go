@@ -74,7 +74,7 @@ func (s *server) taskOf(run job.Run, counts job.Counts, errors []string) task {
 		t.start = *run.Planned
 	}
 	if run.Status == job.Queued {
-		t.started = &run.Created
+		t.started = firstTime(run.Planned, &run.Created)
 	}
 	failed := counts.Done() - counts.Succeeded
 	switch {
