@@ -89,6 +89,8 @@ func TestUsers_RolesAndTenants(t *testing.T) {
 		{"oscar", []string{"import", l.dir + "/fleet.yaml"}, 1},
 		{"oscar", []string{"hostkey", "forget", "R1"}, 1},
 		{"oscar", []string{"backup", l.dir + "/b"}, 1},
+		{"oscar", []string{"keys", "rotate"}, 1},
+		{"theo", []string{"keys", "rotate"}, 1},
 		{"oscar", []string{"user", "add", "x", "--role", "admin"}, 1},
 		{"ada", []string{"import", l.dir + "/fleet.yaml"}, 0},
 		{"theo", []string{"run", "hello"}, 2},
@@ -124,6 +126,21 @@ func TestUserHash(t *testing.T) {
 	hash := strings.TrimSpace(l.ok("user", "hash"))
 	if !secret.VerifyPassword(hash, "pw") || secret.VerifyPassword(hash, "other") {
 		t.Error(hash)
+	}
+}
+
+// What older keys sealed opens after a rotation, here and after a restart.
+func TestKeysRotate(t *testing.T) {
+	l := newLab(t, 1)
+	l.ok("import", l.fleetFile(hello))
+	for n := 2; n < 4; n++ {
+		if out := l.ok("keys", "rotate"); out != fmt.Sprintf("%d keys; secrets are sealed with the newest from now on\n", n) {
+			t.Errorf("%q", out)
+		}
+		l.ok("run", "hello")
+	}
+	if out := l.ok("audit"); !strings.Contains(out, "keys.rotate") {
+		t.Errorf("%s", out)
 	}
 }
 

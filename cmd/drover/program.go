@@ -100,7 +100,8 @@ func (p *program) root() *cobra.Command {
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(p.serveCommand(), p.importCommand(), p.runCommand(), p.runsCommand(), p.showCommand(), p.cancelCommand(), p.rerunCommand(), p.schedulesCommand(),
-		p.hostkeyCommand(), p.userCommand(), p.tokenCommand(), p.auditCommand(), p.backupCommand(), p.restoreCommand(), p.demoCommand(), p.versionCommand())
+		p.hostkeyCommand(), p.userCommand(), p.tokenCommand(), p.auditCommand(), p.keysCommand(), p.backupCommand(), p.restoreCommand(), p.demoCommand(),
+		p.versionCommand())
 	return root
 }
 

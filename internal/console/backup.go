@@ -2,22 +2,13 @@ package console
 
 import (
 	"net/http"
-
-	"drover/internal/job"
 )
 
-// backup streams a backup of the whole installation, so it is for those who
-// look after the installation only. An answer that breaks off has no end: the
+// backup streams a backup of the whole installation. An answer that breaks off has no end: the
 // connection is cut, and a client sees that the archive is not whole.
 func (s *server) backup(c call) (answer, error) {
-	if !c.p.Role.Allows(job.ActChange) || c.p.Tenant != job.DefaultTenant {
-		return answer{}, job.Errorf(job.Forbidden, "a backup holds every tenant's data: it is for administrators of the tenant %q", job.DefaultTenant)
-	}
-	if s.Backup == nil {
-		return answer{}, job.Errorf(job.Unsupported, "backups are made by the storage service here")
-	}
 	w := &lateHeader{w: c.w}
-	err := s.Backup(c.Context(), w)
+	err := s.Dispatch.Backup(c.Context(), c.p, w, s.Backup)
 	switch {
 	case err == nil:
 		_, err = w.Write(nil)

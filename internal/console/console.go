@@ -133,6 +133,7 @@ func routes() []route {
 
 		{get, prefix + "audit", page, (*server).audit},
 		{get, prefix + "backup", nil, (*server).backup},
+		{post, prefix + "keys/rotate", nil, (*server).rotateKeys},
 	}
 }
 

@@ -290,6 +290,13 @@ func TestAnswers_AreAsDocumented(t *testing.T) {
 		c.do(404, "GET", path, nil)
 	}
 	c.do(200, "GET", "backup", nil)
+	if got := c.do(200, "POST", "keys/rotate", nil)["keys"]; got != 2.0 {
+		t.Errorf("%v keys", got)
+	}
+	log := fmt.Sprint(c.do(200, "GET", "audit", nil))
+	if !strings.Contains(log, "keys.rotate") || !strings.Contains(log, "action:backup") {
+		t.Errorf("who took a backup and who rotated the keys is not in the log: %s", log)
+	}
 
 	for op := range console.Operations() {
 		if !c.book.met[op] && op != "GET /healthz" {
@@ -501,6 +508,7 @@ func TestRoles(t *testing.T) {
 		{"GET", "runs/" + id, nil, 401, 200, 200, 200},
 		{"GET", "audit", nil, 401, 403, 403, 200},
 		{"GET", "backup", nil, 401, 403, 403, 200},
+		{"POST", "keys/rotate", nil, 401, 403, 403, 200},
 		{"POST", "preview", object{"service": "hello", "devices": []string{"R1"}}, 401, 403, 200, 200},
 		{"POST", "runs/" + id + "/cancel", nil, 401, 403, 200, 200},
 		{"POST", "runs", object{"service": "hello"}, 401, 403, 0, 0},
@@ -555,6 +563,7 @@ func TestTenants_SeeOnlyThemselves(t *testing.T) {
 	stranger.do(404, "GET", "devices", nil, console.TenantHeader, "default")
 	stranger.do(404, "GET", "devices?tenant=default", nil)
 	stranger.do(403, "GET", "backup", nil)
+	stranger.do(403, "POST", "keys/rotate", nil)
 	stranger.do(400, "POST", "import", object{"devices": []any{object{"name": "X", "address": "10.0.0.1", "credential": "lab"}}})
 	for _, kind := range []string{"devices", "pools", "credentials", "services", "hostkeys"} {
 		if got := stranger.do(200, "GET", kind, nil)[kind]; len(got.([]any)) != 0 {

@@ -34,9 +34,28 @@ func (w *wireOutcomes) add(i int, kind string, o dispatch.Outcome) {
 	}
 }
 
+// failure is the error of an import of which some items were not saved. Where all
+// of them failed for want of a part that does not answer, the whole may be
+// imported again.
+func (w wireOutcomes) failure() error {
+	code := job.Unavailable
+	for _, o := range w.Outcomes {
+		if o.Error == nil {
+			continue
+		}
+		switch o.Error.Code {
+		case job.Unavailable, job.Exhausted, job.Canceled:
+		default:
+			code = job.Conflict
+		}
+	}
+	return job.Errorf(code, "%d of %d items could not be saved; the outcomes say why", w.Failed, len(w.Outcomes))
+}
+
 // importFleet creates or updates what the body, a fleet file in JSON, says. All
 // of it is checked before the first change. An item that fails for another
-// reason stands alone: the answer is then 409 and lists the outcomes.
+// reason stands alone: the answer lists the outcomes then, with 409, or with 503
+// where a later try is all that is needed.
 func (s *server) importFleet(c call) (answer, error) {
 	checkOnly, err := c.flag("check")
 	if err != nil {
@@ -72,7 +91,7 @@ func (s *server) importFleet(c call) (answer, error) {
 		}
 	}
 	if out.Failed > 0 {
-		return answer{body: out}, job.Errorf(job.Conflict, "%d of %d items could not be saved; the outcomes say why", out.Failed, len(out.Outcomes))
+		return answer{body: out}, out.failure()
 	}
 	return answer{body: out}, nil
 }

@@ -116,11 +116,7 @@ func (l *lab) log() *slog.Logger {
 // unwrap it.
 func (l *lab) box() *secret.Box {
 	l.t.Helper()
-	box, err := kmssecret.Open(l.t.Context(), keys{l.meter}, "key",
-		func(ctx context.Context) ([]byte, error) { return l.store.Setting(ctx, "keyset") },
-		func(ctx context.Context, b []byte) ([]byte, error) {
-			return l.store.PutSettingIfMissing(ctx, "keyset", b)
-		})
+	box, err := kmssecret.Open(l.t.Context(), keys{l.meter}, "key", l.store.SettingAt("keyset"))
 	l.must(err)
 	return box
 }

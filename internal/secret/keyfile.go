@@ -2,6 +2,7 @@ package secret
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"io/fs"
@@ -9,7 +10,6 @@ import (
 	"path/filepath"
 	"runtime"
 
-	"github.com/tink-crypto/tink-go/v2/aead"
 	"github.com/tink-crypto/tink-go/v2/insecurecleartextkeyset"
 	"github.com/tink-crypto/tink-go/v2/keyset"
 
@@ -41,43 +41,37 @@ func OpenKeyFile(path string) (*Box, error) {
 	if err != nil {
 		return nil, fileError(err, path)
 	}
-	b := &Box{path: path}
-	if err := b.use(h); err != nil {
+	b, err := NewKeptBox(h, keyFile(path))
+	if err != nil {
 		return nil, job.Wrap(job.CodeOf(err), err, "key file %s", path)
 	}
 	return b, nil
 }
 
-// Rotate adds a fresh key, with which everything is sealed from now on, to the
-// key file and to the box. What older keys sealed still opens. When Rotate
-// fails nothing has changed. A box that keeps no key file answers
-// job.Unsupported. Only one process at a time may rotate a key file; another one
-// that has it open learns of the new key when it opens the file again.
-func (b *Box) Rotate() error {
-	if b.path == "" {
-		return job.Errorf(job.Unsupported, "this keyset is not kept in a key file")
-	}
-	b.rotate.Lock()
-	defer b.rotate.Unlock()
-	h, err := readKeyFile(b.path)
+// keyFile keeps a keyset in the file of that name. Only one process at a time may
+// rotate it.
+type keyFile string
+
+func (f keyFile) Load(context.Context) (*keyset.Handle, error) {
+	h, err := readKeyFile(string(f))
 	if err != nil {
-		return fileError(err, b.path)
+		return nil, fileError(err, string(f))
 	}
-	m := keyset.NewManagerFromHandle(h)
-	id, err := m.Add(aead.AES256GCMKeyTemplate())
+	return h, nil
+}
+
+func (f keyFile) Rotate(ctx context.Context) (*keyset.Handle, error) {
+	h, err := f.Load(ctx)
 	if err == nil {
-		err = m.SetPrimary(id)
-	}
-	if err == nil {
-		h, err = m.Handle()
+		h, err = AddKey(h)
 	}
 	if err != nil {
-		return job.Wrap(job.Internal, err, "adding a key")
+		return nil, err
 	}
-	if err := writeKeyFile(b.path, h, os.Rename); err != nil {
-		return fileError(err, b.path)
+	if err := writeKeyFile(string(f), h, os.Rename); err != nil {
+		return nil, fileError(err, string(f))
 	}
-	return b.use(h)
+	return h, nil
 }
 
 // readKeyFile reads a keyset after checking that nobody else can. The error

@@ -148,7 +148,7 @@ func TestRotate_OldSealsStillOpen(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "keys")
 	b := open(t, path)
 	old := seal(t, b, "old")
-	if err := b.Rotate(); err != nil {
+	if err := b.Rotate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	fresh := seal(t, b, "new")
@@ -182,7 +182,7 @@ func TestRotate_WhileSealing(t *testing.T) {
 	for range 2 {
 		wg.Go(func() {
 			for range 3 {
-				if err := b.Rotate(); err != nil {
+				if err := b.Rotate(t.Context()); err != nil {
 					t.Error(err)
 				}
 			}
@@ -198,13 +198,13 @@ func TestRotate_FailureChangesNothing(t *testing.T) {
 	if err := os.WriteFile(path, []byte("spoilt"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := b.Rotate(); job.CodeOf(err) != job.Corrupt {
+	if err := b.Rotate(t.Context()); job.CodeOf(err) != job.Corrupt {
 		t.Errorf("code %q, want corrupt", job.CodeOf(err))
 	}
 	opens(t, b, sealed, "s3cret")
 	opens(t, b, seal(t, b, "again"), "again")
 
-	if err := newBox(t).Rotate(); job.CodeOf(err) != job.Unsupported {
+	if err := newBox(t).Rotate(t.Context()); job.CodeOf(err) != job.Unsupported {
 		t.Errorf("a box without file: code %q, want unsupported", job.CodeOf(err))
 	}
 }

@@ -113,8 +113,12 @@ func (f *Functions) load(ctx context.Context, id runID) (*knownRun, error) {
 		j.Body, j.Payload, j.Inputs = spec.Body, spec.Payload, spec.Inputs
 	}
 	j.Limits = bounded(j.Limits)
+	own, err := openOwn(f.cfg.Box, j)
+	if err != nil {
+		return nil, err
+	}
 	return &knownRun{
-		id: id, job: j, own: openOwn(f.cfg.Box, j), total: run.Total, perUnit: max(1, run.DevicesPerUnit),
+		id: id, job: j, own: own, total: run.Total, perUnit: max(1, run.DevicesPerUnit),
 		chunks: map[int][]job.Target{}, logins: map[int64]*login{}, overs: map[int64]*login{}, jumps: map[int64]*jumpHost{}, redactors: map[[2]int64]*executor.Redactor{},
 	}, nil
 }

@@ -58,7 +58,9 @@ func (k *knownRun) loginLocked(ctx context.Context, f *Functions, id int64) (*lo
 	l := &login{}
 	switch c, err := f.credential(ctx, k.id.tenant, id); {
 	case err == nil:
-		*l = *openLogin(f.cfg.Box, c)
+		if l, err = openLogin(f.cfg.Box, c); err != nil {
+			return nil, err
+		}
 	case job.CodeOf(err) == job.NotFound:
 		l.refused = &executor.Refusal{Status: job.ResultFailed, Reason: job.ReasonNoCredential, Message: "the device has no credential"}
 		l.missing = true
@@ -76,7 +78,9 @@ func (f *Functions) credential(ctx context.Context, tenant string, id int64) (jo
 	return f.cfg.Store.Credential(ctx, tenant, id)
 }
 
-func openLogin(box *secret.Box, c job.Credential) *login {
+// openLogin opens a credential. What does not open refuses the devices that have
+// it; an error says that it may open at another time.
+func openLogin(box *secret.Box, c job.Credential) (*login, error) {
 	l := &login{auth: device.Auth{Username: c.Username}}
 	for _, s := range []struct {
 		field  string
@@ -89,15 +93,19 @@ func openLogin(box *secret.Box, c job.Credential) *login {
 		{"become_password", c.BecomePassword, &l.become},
 	} {
 		v, err := box.Open(s.sealed, secret.AAD(c.Tenant, "credential", c.ID, s.field))
-		if err != nil {
+		switch {
+		case err == nil:
+		case job.CodeOf(err) != job.Corrupt:
+			return nil, err
+		default:
 			return &login{refused: &executor.Refusal{Status: job.ResultFailed, Reason: job.ReasonNoCredential,
-				Message: "the " + s.field + " of credential " + c.Name + " cannot be opened: " + job.MessageOf(err)}}
+				Message: "the " + s.field + " of credential " + c.Name + " cannot be opened: " + job.MessageOf(err)}}, nil
 		}
 		*s.into = v
 		l.secrets = append(l.secrets, v)
 	}
 	l.redact = executor.NewRedactor(l.secrets...)
-	return l
+	return l, nil
 }
 
 // own is what a job brings itself: the values of its inputs, hidden ones in
@@ -112,18 +120,22 @@ type own struct {
 }
 
 // openOwn opens what a job brings. What does not open refuses every device of
-// the run.
-func openOwn(box *secret.Box, j job.Job) *own {
+// the run; an error says that it may open at another time.
+func openOwn(box *secret.Box, j job.Job) (*own, error) {
 	o := &own{username: j.Login.Username, values: map[string]string{}}
 	if j.TemplateID != 0 && len(j.Payload) > 0 {
 		if err := json.Unmarshal(j.Payload, &o.values); err != nil {
-			return refuseAll(job.ReasonRendering, "the values of the inputs cannot be read")
+			return refuseAll(job.ReasonRendering, "the values of the inputs cannot be read"), nil
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(j.Hidden)) {
 		v, err := box.Open(j.Hidden[name], secret.AAD(j.Tenant, j.SecretKind(), 0, "input."+name))
-		if err != nil {
-			return refuseAll(job.ReasonRendering, "the value of the input "+name+" cannot be opened: "+job.MessageOf(err))
+		switch {
+		case err == nil:
+		case job.CodeOf(err) != job.Corrupt:
+			return nil, err
+		default:
+			return refuseAll(job.ReasonRendering, "the value of the input "+name+" cannot be opened: "+job.MessageOf(err)), nil
 		}
 		o.values[name] = v.Reveal()
 		o.secrets = append(o.secrets, v)
@@ -138,15 +150,19 @@ func openOwn(box *secret.Box, j job.Job) *own {
 		{"become_password", j.Login.BecomePassword, &o.become},
 	} {
 		v, err := box.Open(s.sealed, secret.AAD(j.Tenant, j.SecretKind(), 0, "login."+s.field))
-		if err != nil {
-			return refuseAll(job.ReasonNoCredential, "the "+s.field+" that came with the job cannot be opened: "+job.MessageOf(err))
+		switch {
+		case err == nil:
+		case job.CodeOf(err) != job.Corrupt:
+			return nil, err
+		default:
+			return refuseAll(job.ReasonNoCredential, "the "+s.field+" that came with the job cannot be opened: "+job.MessageOf(err)), nil
 		}
 		*s.into = v
 		if v != "" {
 			o.secrets = append(o.secrets, v)
 		}
 	}
-	return o
+	return o, nil
 }
 
 func refuseAll(reason, message string) *own {

@@ -29,10 +29,6 @@ const keyset = "keyset"
 func (cfg Config) Open(ctx context.Context, c cloud.Clients) (blob.Bucket, *secret.Box, error) {
 	// An endpoint of one's own has no name for every bucket: it is part of the path.
 	client := s3.NewFromConfig(c.AWS, func(o *s3.Options) { o.UsePathStyle = c.AWS.BaseEndpoint != nil })
-	box, err := kmssecret.Open(ctx, kms.NewFromConfig(c.AWS), cfg.Key,
-		func(ctx context.Context) ([]byte, error) { return c.Store.Setting(ctx, keyset) },
-		func(ctx context.Context, wrapped []byte) ([]byte, error) {
-			return c.Store.PutSettingIfMissing(ctx, keyset, wrapped)
-		})
+	box, err := kmssecret.Open(ctx, kms.NewFromConfig(c.AWS), cfg.Key, c.Store.SettingAt(keyset))
 	return s3blob.New(client, cfg.Bucket, ""), box, err
 }

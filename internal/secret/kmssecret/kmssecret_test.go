@@ -25,7 +25,7 @@ type setting struct {
 	value []byte
 }
 
-func (s *setting) load(context.Context) ([]byte, error) {
+func (s *setting) Load(context.Context) ([]byte, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.value == nil {
@@ -34,13 +34,44 @@ func (s *setting) load(context.Context) ([]byte, error) {
 	return bytes.Clone(s.value), nil
 }
 
-func (s *setting) storeIfMissing(_ context.Context, v []byte) ([]byte, error) {
+func (s *setting) StoreIfMissing(_ context.Context, v []byte) ([]byte, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.value == nil {
 		s.value = bytes.Clone(v)
 	}
 	return bytes.Clone(s.value), nil
+}
+
+func (s *setting) Replace(_ context.Context, old, next []byte) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.value == nil || !bytes.Equal(s.value, old) {
+		return job.Errorf(job.Conflict, "it is another one now")
+	}
+	s.value = bytes.Clone(next)
+	return nil
+}
+
+// functions answers as its functions say.
+type functions struct {
+	load  func(context.Context) ([]byte, error)
+	store func(context.Context, []byte) ([]byte, error)
+	*setting
+}
+
+func (f functions) Load(ctx context.Context) ([]byte, error) {
+	if f.load == nil {
+		return f.setting.Load(ctx)
+	}
+	return f.load(ctx)
+}
+
+func (f functions) StoreIfMissing(ctx context.Context, v []byte) ([]byte, error) {
+	if f.store == nil {
+		return f.setting.StoreIfMissing(ctx, v)
+	}
+	return f.store(ctx, v)
 }
 
 // service answers like KMS: it seals for a key and a context and opens for the
@@ -113,7 +144,7 @@ func testOpen(t *testing.T, client kmssecret.Client, keyID string) {
 	var at setting
 	open := func() *secret.Box {
 		t.Helper()
-		b, err := kmssecret.Open(t.Context(), client, keyID, at.load, at.storeIfMissing)
+		b, err := kmssecret.Open(t.Context(), client, keyID, &at)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -130,7 +161,7 @@ func testOpen(t *testing.T, client kmssecret.Client, keyID string) {
 	whole := at.value
 	at.value = bytes.Clone(whole)
 	at.value[len(at.value)-1] ^= 1
-	if _, err := kmssecret.Open(t.Context(), client, keyID, at.load, at.storeIfMissing); err == nil {
+	if _, err := kmssecret.Open(t.Context(), client, keyID, &at); err == nil {
 		t.Error("a changed keyset is accepted")
 	}
 	at.value = whole
@@ -149,13 +180,13 @@ func TestOpen_AllThatStartAtOnceEndWithOneKeyset(t *testing.T) {
 		wg.Go(func() {
 			// All see that there is none before any goes on.
 			load := func(ctx context.Context) ([]byte, error) {
-				v, err := at.load(ctx)
+				v, err := at.Load(ctx)
 				ready.Done()
 				ready.Wait()
 				return v, err
 			}
 			var err error
-			if boxes[i], err = kmssecret.Open(t.Context(), svc, "key-1", load, at.storeIfMissing); err != nil {
+			if boxes[i], err = kmssecret.Open(t.Context(), svc, "key-1", functions{load: load, setting: at}); err != nil {
 				t.Error(err)
 			}
 		})
@@ -180,13 +211,13 @@ func TestOpen_AllThatStartAtOnceEndWithOneKeyset(t *testing.T) {
 
 func TestOpen_UnwrapsOncePerProcess(t *testing.T) {
 	svc, at := newService(t), &setting{}
-	if _, err := kmssecret.Open(t.Context(), svc, "key-1", at.load, at.storeIfMissing); err != nil {
+	if _, err := kmssecret.Open(t.Context(), svc, "key-1", at); err != nil {
 		t.Fatal(err)
 	}
 	if svc.encrypts != 1 || svc.decrypts != 0 {
 		t.Errorf("making it: %d calls of Encrypt, %d of Decrypt; want 1, 0", svc.encrypts, svc.decrypts)
 	}
-	b, err := kmssecret.Open(t.Context(), svc, "key-1", at.load, at.storeIfMissing)
+	b, err := kmssecret.Open(t.Context(), svc, "key-1", at)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -206,7 +237,7 @@ func TestOpen_UnwrapsOncePerProcess(t *testing.T) {
 
 func TestOpen_Errors(t *testing.T) {
 	whole := &setting{}
-	if _, err := kmssecret.Open(t.Context(), newService(t), "key-1", whole.load, whole.storeIfMissing); err != nil {
+	if _, err := kmssecret.Open(t.Context(), newService(t), "key-1", whole); err != nil {
 		t.Fatal(err)
 	}
 	ended, cancel := context.WithCancel(t.Context())
@@ -230,19 +261,19 @@ func TestOpen_Errors(t *testing.T) {
 		store  func(context.Context, []byte) ([]byte, error)
 		want   job.Code
 	}{
-		{"wrapped with another key", t.Context(), newService(t), whole.load, nil, job.Corrupt},
-		{"no keyset inside", t.Context(), other, (&setting{value: notKeyset.CiphertextBlob}).load, nil, job.Corrupt},
-		{"KMS away, reading", t.Context(), down, whole.load, nil, job.Unavailable},
-		{"KMS away, making", t.Context(), down, (&setting{}).load, nil, job.Unavailable},
+		{"wrapped with another key", t.Context(), newService(t), whole.Load, nil, job.Corrupt},
+		{"no keyset inside", t.Context(), other, (&setting{value: notKeyset.CiphertextBlob}).Load, nil, job.Corrupt},
+		{"KMS away, reading", t.Context(), down, whole.Load, nil, job.Unavailable},
+		{"KMS away, making", t.Context(), down, (&setting{}).Load, nil, job.Unavailable},
 		{"table fails to read", t.Context(), newService(t), fails(job.Unavailable), nil, job.Unavailable},
 		{"table fails to store", t.Context(), newService(t), fails(job.NotFound), func(ctx context.Context, _ []byte) ([]byte, error) {
 			return fails(job.Exhausted)(ctx)
 		}, job.Exhausted},
-		{"context ended", ended, newService(t), whole.load, nil, job.Canceled},
+		{"context ended", ended, newService(t), whole.Load, nil, job.Canceled},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			b, err := kmssecret.Open(tt.ctx, tt.client, "key-1", tt.load, tt.store)
+			b, err := kmssecret.Open(tt.ctx, tt.client, "key-1", functions{tt.load, tt.store, &setting{}})
 			if b != nil || job.CodeOf(err) != tt.want {
 				t.Errorf("code %q, want %q: %v", job.CodeOf(err), tt.want, err)
 			}
