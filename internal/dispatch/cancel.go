@@ -30,13 +30,24 @@ func (d *Dispatcher) cancel(ctx context.Context, p job.Principal, id string, now
 	// The request is durable. What follows only makes it quick; if it fails
 	// the sweeper does it.
 	ctx = context.WithoutCancel(ctx)
-	if err := d.Workflow.Stop(ctx, run.Tenant, run.ID, job.ReasonCanceled); err != nil {
-		d.Log.WarnContext(ctx, "execution not stopped yet; the sweeper will try", "tenant", run.Tenant, "run", run.ID, "err", err)
-	}
+	d.stopExecution(ctx, run, job.ReasonCanceled)
 	if !d.settle(ctx, run) && d.Local {
 		d.background(func(ctx context.Context) { d.settleSoon(ctx, run) })
 	}
 	return d.Store.Run(ctx, p.Tenant, id)
+}
+
+// stopExecution stops the execution of a closed run. One of which commands may run detached
+// on devices goes on: its next rounds, which begin nothing, end them. If nobody comes
+// for them, or the execution cannot be stopped, the run ends all the same: a closed
+// run grants no claim.
+func (d *Dispatcher) stopExecution(ctx context.Context, run job.Run, reason string) {
+	if run.Detaches && !run.CancelForce {
+		return
+	}
+	if err := d.Workflow.Stop(ctx, run.Tenant, run.ID, reason); err != nil {
+		d.Log.WarnContext(ctx, "execution not stopped", "tenant", run.Tenant, "run", run.ID, "err", err)
+	}
 }
 
 // CancelNow is Cancel without waiting: devices that are being worked on are

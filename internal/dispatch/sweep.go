@@ -84,11 +84,7 @@ func (d *Dispatcher) sweepRun(ctx context.Context, row store.OpenRow, swept *Swe
 		if run.Canceling() {
 			reason = job.ReasonCanceled
 		}
-		// An execution that cannot be stopped keeps no run from ending: a
-		// closed run grants no claim.
-		if err := d.Workflow.Stop(ctx, run.Tenant, run.ID, reason); err != nil {
-			d.Log.WarnContext(ctx, "execution not stopped", "tenant", run.Tenant, "run", run.ID, "err", err)
-		}
+		d.stopExecution(ctx, run, reason)
 		return d.sweepSettle(ctx, run, swept)
 	case run.Status == job.Scheduled:
 		return d.sweepScheduled(ctx, run, swept)

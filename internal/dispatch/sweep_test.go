@@ -283,3 +283,30 @@ func TestSave_KeepsTheOrderOfTheInputs(t *testing.T) {
 		t.Errorf("%d audit entries for %d devices", len(log), len(in))
 	}
 }
+
+// The execution of a run with detached commands is what ends them: a cancel and the
+// run's deadline leave it alone, unless nobody is to wait.
+func TestCancel_LeavesAnExecutionWithDetachedCommands(t *testing.T) {
+	ctx := context.Background()
+	b := newBench(t)
+	b.settle = func(context.Context, string, string) (bool, error) { return false, nil }
+	for _, id := range []string{"detached", "overdue"} {
+		b.stored(t, id, func(r *job.Run) { r.Detaches = true })
+	}
+	if _, err := b.Cancel(ctx, operator, "detached"); err != nil {
+		t.Fatal(err)
+	}
+	b.advance(2 * time.Hour)
+	if s, err := b.Sweep(ctx); err != nil || s.Waiting != 2 {
+		t.Errorf("swept %+v, %v", s, err)
+	}
+	if len(b.stopped) != 0 {
+		t.Errorf("stopped %v", b.stopped)
+	}
+	if _, err := b.CancelNow(ctx, operator, "detached"); err != nil {
+		t.Fatal(err)
+	}
+	if len(b.stopped) == 0 {
+		t.Error("a forced cancel waits")
+	}
+}

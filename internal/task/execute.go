@@ -61,7 +61,7 @@ func (f *Functions) execute(ctx context.Context, in UnitRef) (Executed, error) {
 		First:   first,
 		End:     end,
 		Work:    w.work,
-		Spacing: planner.Spacing(in.Round),
+		Spacing: f.spacing(in.Round),
 
 		Detaches: f.detaches(known.job.Limits),
 		Log:      f.log(in.Tenant, in.Run).With("unit", in.Unit),
@@ -73,6 +73,16 @@ func (f *Functions) execute(ctx context.Context, in UnitRef) (Executed, error) {
 		out.Again, out.Wait = true, int((done.Wait+time.Second-1)/time.Second)
 	}
 	return out, nil
+}
+
+// spacing is the wait after a round. Where rounds cost next to nothing, nobody
+// waits longer than the first: it is how soon a detached command is seen to have
+// ended, and how soon a cancel reaches it.
+func (f *Functions) spacing(round int) time.Duration {
+	if f.cfg.SoleOwner {
+		round = 0
+	}
+	return planner.Spacing(round)
 }
 
 // control is what an executor heeds of a run.
