@@ -123,6 +123,33 @@ func TestSchedule_StartBefore(t *testing.T) {
 	}
 }
 
+// Over the grace period a job is too late too, and the next one comes in its turn.
+func TestSchedule_TooLate(t *testing.T) {
+	l := newLab(t, apitest.Options{Devices: 1})
+	got := l.create(l.template(job.Template{}), "name = R1", object{"recurrence": object{"cron_line": "0 3 * * *"}})
+	planned, err := time.Parse("2006-01-02 15:04:05 MST", got["start_at"].(string))
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.clock.forward(planned.Add(16 * time.Minute))
+	if err := l.App.Dispatcher().Fire(background, job.DefaultTenant, l.scheduleOf(got), planned); err != nil {
+		t.Fatal(err)
+	}
+	done := l.over(got)
+	task := want(t, l.Service, 200, get("/foreman_tasks/api/tasks/"+dig(done, "task", "id").(string)))
+	if d := cmp.Diff([]any{"Execution plan could not be started in time (it was due at " + clockText(planned) + ")"}, dig(task, "humanized", "errors")); d != "" ||
+		done["status"] != 4.0 || task["result"] != "error" || task["state"] != "stopped" {
+		t.Errorf("%v %v %s", done, task, d)
+	}
+	if logic := done["recurrence"].(object); logic["state"] != "active" || logic["iteration"] != 2.0 || logic["next_occurence"] != clockText(planned.AddDate(0, 0, 1)) ||
+		logic["last_occurence"] != clockText(planned) {
+		t.Errorf("%v", logic)
+	}
+	if n := l.Fleet.Executions(); n != 0 {
+		t.Errorf("%d executions", n)
+	}
+}
+
 func TestSchedule_Recurring(t *testing.T) {
 	l := newLab(t, apitest.Options{Devices: 1})
 	tm := l.template(job.Template{})
