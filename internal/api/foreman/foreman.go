@@ -12,6 +12,7 @@ package foreman
 import (
 	"log/slog"
 	"net/http"
+	"sync"
 	"time"
 
 	"drover/internal/api"
@@ -34,8 +35,6 @@ type Config struct {
 	TrustProxy bool
 	// MaxAnswer is how many bytes an answer may have; 0: api.MaxAnswer.
 	MaxAnswer int
-	// URL is where callers reach this installation; may be "".
-	URL string
 }
 
 // The effective users that are no names.
@@ -52,9 +51,10 @@ const (
 
 type server struct {
 	Config
-	router   router
-	document []byte // the description of the API
-	checksum string // of document
+	router router
+	// description is that of the API, with its checksum. It is made by the first
+	// request that needs it, so that the process is ready sooner.
+	description func() (document []byte, checksum string)
 }
 
 // New returns the handler of everything under /api, /apidoc, /foreman_tasks and
@@ -67,8 +67,8 @@ func New(c Config) http.Handler {
 		c.EffectiveUser = DefaultEffectiveUser
 	}
 	all := routes()
-	s := &server{Config: c, router: newRouter(all)}
-	s.document, s.checksum = document(all)
+	s := &server{Config: c, router: newRouter(all),
+		description: sync.OnceValues(func() ([]byte, string) { return document(all) })}
 	return api.Edge{
 		Family: api.FamilyForeman, Log: c.Log, Clock: c.Clock, TrustForwarded: c.TrustProxy,
 		Failed: func(w http.ResponseWriter) { writeJSON(w, http.StatusInternalServerError, defectBody()) },
@@ -137,7 +137,8 @@ func (s *server) options(w http.ResponseWriter, r *http.Request, segments []stri
 
 // setHeaders sets what every answer carries.
 func (s *server) setHeaders(h http.Header) {
-	h.Set("Apipie-Checksum", s.checksum)
+	_, checksum := s.description()
+	h.Set("Apipie-Checksum", checksum)
 	h.Set("Foreman_version", version)
 	h.Set("Foreman_api_version", "2")
 	h.Set("Foreman_current_organization", "; ANY")
