@@ -252,6 +252,9 @@ func (a *App) GeneratedPassword() job.Secret { return a.generated }
 // it is due, and sweeps, until ctx ends.
 func (a *App) Run(ctx context.Context) error {
 	n, err := a.dispatch.Resume(ctx)
+	if ctx.Err() != nil { // told to stop before it had begun
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("resume: %w", err)
 	}
