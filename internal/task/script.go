@@ -2,6 +2,7 @@ package task
 
 import (
 	"context"
+	"slices"
 
 	"drover/internal/erb"
 	"drover/internal/inventory"
@@ -46,7 +47,9 @@ func (u *unitWork) groups(ctx context.Context, d job.Device) ([]string, error) {
 	return names, err
 }
 
-// included returns another template of the tenant, as it is now.
+// included returns another template of the tenant, as it is now. Its hidden inputs
+// have no defaults: whoever cleans the output of secrets knows those of the job
+// and no others.
 func (u *unitWork) included(ctx context.Context, name string) (erb.Included, error) {
 	t, err := u.f.cfg.Store.TemplateByName(ctx, u.known.id.tenant, name)
 	if err != nil {
@@ -56,6 +59,11 @@ func (u *unitWork) included(ctx context.Context, name string) (erb.Included, err
 	if err != nil {
 		return erb.Included{}, err
 	}
-	inputs, err := u.f.cfg.Box.OpenDefaults(t.Tenant, job.EffectiveInputs(t, below))
-	return erb.Included{Body: t.Body, Inputs: inputs, Snippet: t.Snippet}, err
+	inputs := slices.Clone(job.EffectiveInputs(t, below))
+	for i := range inputs {
+		if inputs[i].Hidden {
+			inputs[i].Default, inputs[i].DefaultSealed = nil, nil
+		}
+	}
+	return erb.Included{Body: t.Body, Inputs: inputs, Snippet: t.Snippet}, nil
 }

@@ -70,6 +70,28 @@ echo <%= input("kernel") %> <%= @host.hostgroup.name %> <%= input("token") %>
 	}
 }
 
+// A hidden default is known for a secret where the job's own template takes the
+// input, and not used where it does not.
+func TestTemplates_HiddenDefaultsOfOthersAreNotShown(t *testing.T) {
+	l := newLab(t, apitest.Options{Devices: 1})
+	const token = "s3cr3t-d3fault"
+	inner := l.template(job.Template{Meta: job.Meta{Name: "Inner"}, Body: `echo "<<%= input("token") %>>"`,
+		Inputs: []job.Input{{Name: "token", Kind: job.InputUser, Hidden: true, Default: ptr(token)}}})
+	for name, c := range map[string]struct {
+		includes []job.Include
+		want     string
+	}{
+		"alone": {nil, "stdout:<>\n|"},
+		"taken": {[]job.Include{{TemplateID: inner, All: true}}, "stdout:<" + job.Redacted + ">\n|"},
+	} {
+		top := l.template(job.Template{Meta: job.Meta{Name: name}, Body: `<%= render_template("Inner") %>`, Includes: c.includes})
+		made := l.run(top, "name = R1", object{"ssh": object{"effective_user": "drover"}})
+		if got := strings.Join(lines(l.output(made, "R1", "")), "|"); !strings.HasPrefix(got, c.want) {
+			t.Errorf("%s: %s", name, got)
+		}
+	}
+}
+
 // What is outside the language is refused where it is saved.
 func TestTemplates_AreChecked(t *testing.T) {
 	s := apitest.Start(t, apitest.Options{})
