@@ -18,6 +18,7 @@ type meter struct {
 	mu       sync.Mutex
 	usage    Usage
 	requests map[string]int // of the table, by operation
+	rows     int            // that the table answered with
 	// told is what DynamoDB Local says that the same requests consumed, to judge
 	// our own reckoning by.
 	told float64
@@ -35,6 +36,7 @@ func (m *meter) add(item Item, n float64) {
 type reading struct {
 	usage    Usage
 	requests map[string]int
+	rows     int
 	told     float64
 }
 
@@ -42,8 +44,8 @@ type reading struct {
 func (m *meter) take() reading {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	r := reading{m.usage, m.requests, m.told}
-	m.usage, m.requests, m.told = Usage{}, map[string]int{}, 0
+	r := reading{m.usage, m.requests, m.rows, m.told}
+	m.usage, m.requests, m.rows, m.told = Usage{}, map[string]int{}, 0, 0
 	return r
 }
 
@@ -113,6 +115,7 @@ const (
 // one unit: what this store deletes by itself are small rows.
 func (m *meter) request(operation string, in, out any) {
 	var reads, writes, told float64
+	rows := 0
 	capacity := func(c *types.ConsumedCapacity) {
 		if c != nil {
 			told += aws.ToFloat64(c.CapacityUnits)
@@ -122,6 +125,7 @@ func (m *meter) request(operation string, in, out any) {
 	case *dynamodb.GetItemInput:
 		if out, ok := out.(*dynamodb.GetItemOutput); ok && out != nil {
 			reads = units(size(out.Item), readUnit)
+			rows += min(1, len(out.Item))
 			capacity(out.ConsumedCapacity)
 		}
 	case *dynamodb.BatchGetItemInput:
@@ -137,6 +141,7 @@ func (m *meter) request(operation string, in, out any) {
 				}
 			}
 			reads += float64(asked - found) // a missing item is a unit too
+			rows += found
 			for _, c := range out.ConsumedCapacity {
 				capacity(&c)
 			}
@@ -148,6 +153,7 @@ func (m *meter) request(operation string, in, out any) {
 				n += size(it)
 			}
 			reads = units(n, readUnit)
+			rows += len(out.Items)
 			capacity(out.ConsumedCapacity)
 		}
 	case *dynamodb.PutItemInput:
@@ -184,6 +190,7 @@ func (m *meter) request(operation string, in, out any) {
 	m.requests[operation]++
 	m.usage[TableReads] += reads
 	m.usage[TableWrites] += writes
+	m.rows += rows
 	m.told += told
 }
 
