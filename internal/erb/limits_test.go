@@ -116,7 +116,7 @@ func TestRender_TakesNoMoreThanThereIs(t *testing.T) {
 			if made := after.TotalAlloc - before.TotalAlloc; made > 256<<20 {
 				t.Errorf("it allocated %d MiB", made>>20)
 			}
-			if took > 5*time.Second { // 2 s by the clock, and what one operation may take, under the race detector
+			if took > 10*time.Second { // 2 s by the clock, and what one operation may take on a busy machine under the race detector
 				t.Errorf("it took %v", took)
 			}
 		})
@@ -146,7 +146,7 @@ func quick(t *testing.T, in string) {
 	_ = erb.Check(in)
 	took := time.Since(start)
 	runtime.ReadMemStats(&after)
-	if made := (after.TotalAlloc - before.TotalAlloc) >> 20; took > 3*time.Second || made > 200 {
+	if made := (after.TotalAlloc - before.TotalAlloc) >> 20; took > 10*time.Second || made > 200 {
 		t.Errorf("%.60q took %v and %d MiB", in, took, made)
 	}
 }
