@@ -68,6 +68,7 @@ func TestCloud(t *testing.T) {
 		Meddle:  func() error { return meddle(t, Config(endpoint), d) },
 	}
 	e2etest.Cases(t, target)
+	t.Run("keys are rotated", func(t *testing.T) { keysAreRotated(t, target) })
 	t.Run("bad days", func(t *testing.T) { playBadDays(t, target, d) })
 	t.Run("leaks", func(t *testing.T) {
 		leaks(t, Config(endpoint), d.Outputs, append(e2etest.Canaries(), password, badPassword))
