@@ -28,9 +28,6 @@ type Array struct{ elems []Value }
 // NewArray returns a list of values.
 func NewArray(elems ...Value) *Array { return &Array{elems} }
 
-// Elems are the elements, not to be changed.
-func (a *Array) Elems() []Value { return a.elems }
-
 // Hash is a table that keeps its order.
 type Hash struct {
 	keys   []Value
