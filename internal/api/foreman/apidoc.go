@@ -15,7 +15,10 @@ func apidocRoutes() []route {
 		return route{method: http.MethodGet, paths: []string{path}, public: true, handle: handle}
 	}
 	return []route{
-		get("/apidoc/apipie_checksum", func(s *server, _ *call) (answer, error) { return ok(fields{"checksum": s.checksum}), nil }),
+		get("/apidoc/apipie_checksum", func(s *server, _ *call) (answer, error) {
+			_, checksum := s.description()
+			return ok(fields{"checksum": checksum}), nil
+		}),
 		get("/apidoc/:document", (*server).apidoc),
 	}
 }
@@ -27,7 +30,8 @@ func (s *server) apidoc(c *call) (answer, error) {
 	if name != "v2" && !strings.HasPrefix(name, "v2.") {
 		return answer{}, errNoRoute()
 	}
-	return ok(rawJSON(s.document)), nil
+	document, _ := s.description()
+	return ok(rawJSON(document)), nil
 }
 
 // stubs are the resources that clients look for when they start, and do not use
