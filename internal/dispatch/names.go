@@ -24,6 +24,24 @@ func (d *Dispatcher) DeviceIDs(ctx context.Context, p job.Principal, names []str
 	return d.Store.DeviceIDs(ctx, p.Tenant, names)
 }
 
+// Replayed returns what an earlier submit with this idempotency key has made, for
+// callers that check a request before they submit it: what has become wrong since
+// does not matter to a request that is repeated. NotFound when there is none;
+// KeyReused when it came with another body.
+func (d *Dispatcher) Replayed(ctx context.Context, p job.Principal, path, key string, body []byte) (Submitted, error) {
+	if err := allow(p, job.ActRun); err != nil {
+		return Submitted{}, err
+	}
+	idem, err := idempotency(p, Submission{IdempotencyKey: key, Path: path, Body: body})
+	if err != nil {
+		return Submitted{}, err
+	}
+	if idem == nil {
+		return Submitted{}, job.Errorf(job.NotFound, "no key was given")
+	}
+	return d.replayed(ctx, p, *idem)
+}
+
 // Outcomes is Results without the outputs, which are not read where they lie
 // apart.
 func (d *Dispatcher) Outcomes(ctx context.Context, p job.Principal, run job.Run, from, limit int) (ResultPage, error) {

@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"strings"
 
-	"drover/internal/api"
 	"drover/internal/dispatch"
 	"drover/internal/job"
 )
@@ -121,54 +120,67 @@ func (s *server) rerunInvocation(c *call) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	t, err := s.Dispatch.Template(c.ctx(), c.who, run.TemplateID)
-	if job.CodeOf(err) == job.NotFound {
-		return answer{}, errRerun(run)
-	}
+	path := fmt.Sprintf("/api/job_invocations/%d/rerun", run.Number)
+	key, replayed, err := s.repeated(c, path)
 	if err != nil {
 		return answer{}, err
 	}
-	j, err := s.Dispatch.Job(c.ctx(), c.who, run)
+	if replayed != nil {
+		return s.rerun(c, *replayed)
+	}
+	again, err := s.again(c, run)
 	if err != nil {
 		return answer{}, err
 	}
-	again := dispatch.Again{Run: run.ID, Path: "/api/job_invocations/" + c.path("id") + "/rerun", Body: c.raw,
-		Description: describeAgain(t.Template, j)}
-	x := extraOf(run)
-	x.Mode, x.Purpose, x.StartBefore = "", "", nil
-	selected, err := s.selectAgain(c, run, &again)
-	if err != nil {
-		return answer{}, err
-	}
-	if selected {
-		x.Query, x.ByHosts, x.Bookmark, x.BookmarkName = nil, byRerun, 0, ""
-	}
-	if x.User, err = s.userID(c); err != nil {
-		return answer{}, err
-	}
-	if again.Extra, err = x.asExtra(); err != nil {
-		return answer{}, err
-	}
-	if again.IdempotencyKey, err = api.IdempotencyKey(c.r); err != nil {
-		return answer{}, err
-	}
+	again.IdempotencyKey, again.Path, again.Body = key, path, c.raw
 	got, err := s.Dispatch.Rerun(c.ctx(), c.who, again)
 	if err != nil {
 		return answer{}, submitError(err, dispatch.Submission{})
 	}
-	made := got.Run
-	if got.Replayed {
-		made = asSubmitted(made)
-	}
-	a, err := s.detail(c, made, wanted{hosts: true, fresh: true})
+	return s.rerun(c, got)
+}
+
+// rerun answers with a job that runs again: as a create does, and with what
+// upstream's record has besides.
+func (s *server) rerun(c *call, got dispatch.Submitted) (answer, error) {
+	a, err := s.made(c, got, true)
 	if err != nil {
 		return a, err
 	}
-	a.status = http.StatusCreated
-	out := a.body.(fields)
-	out["task_id"], out["task_group_id"], out["triggering_id"] = taskID(made.Tenant, made.Number, runTask), made.Number, made.Number
-	out["remote_execution_feature_id"] = nonzero(x.Feature)
+	out, n := a.body.(fields), got.Run.Number
+	out["task_id"], out["task_group_id"], out["triggering_id"] = taskID(got.Run.Tenant, n, runTask), n, n
+	out["remote_execution_feature_id"] = nonzero(extraOf(got.Run).Feature)
 	return a, nil
+}
+
+// again is what is to run again of a job.
+func (s *server) again(c *call, run job.Run) (again dispatch.Again, err error) {
+	t, err := s.Dispatch.Template(c.ctx(), c.who, run.TemplateID)
+	if job.CodeOf(err) == job.NotFound {
+		return again, errRerun(run)
+	}
+	if err != nil {
+		return again, err
+	}
+	j, err := s.Dispatch.Job(c.ctx(), c.who, run)
+	if err != nil {
+		return again, err
+	}
+	again = dispatch.Again{Run: run.ID, Description: describeAgain(t.Template, j)}
+	selected, err := s.selectAgain(c, run, &again)
+	if err != nil {
+		return again, err
+	}
+	x := extraOf(run)
+	x.Mode, x.Purpose, x.StartBefore = "", "", nil
+	if selected {
+		x.Query, x.ByHosts, x.Bookmark, x.BookmarkName = nil, byRerun, 0, ""
+	}
+	if x.User, err = s.userID(c); err != nil {
+		return again, err
+	}
+	again.Extra, err = x.asExtra()
+	return again, err
 }
 
 // describeAgain describes a job that runs again by its template's format.

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"drover/internal/api"
 	"drover/internal/dispatch"
 	"drover/internal/job"
 	"drover/internal/search"
@@ -213,14 +212,8 @@ func (s *server) finish(c *call, q *creation) (err error) {
 	}
 	q.extra.Location, _ = number(c.text("location_id"))
 	q.extra.Organization, _ = number(c.text("organization_id"))
-	if q.sub.Extra, err = q.extra.asExtra(); err != nil {
-		return err
-	}
-	if q.sub.IdempotencyKey, err = api.IdempotencyKey(c.r); err != nil {
-		return err
-	}
-	q.sub.Path, q.sub.Body = "/api/job_invocations", c.raw
-	return nil
+	q.sub.Extra, err = q.extra.asExtra()
+	return err
 }
 
 // userID returns the id of the caller; 0 when it is at home in another tenant.
@@ -385,7 +378,7 @@ func submitError(err error, sub dispatch.Submission) error {
 	switch {
 	case e.Code == job.AlreadyExists && e.Field == "purpose":
 		return errCreate([]string{"Triggering: Purpose Active or disabled recurring logic with purpose " + sub.Purpose + " already exists"})
-	case e.Field == "Idempotency-Key", errors.As(err, &query):
+	case errors.As(err, &query):
 		return err
 	case e.Code == job.Invalid && e.Field == "search":
 		return errSearch("The query " + e.Message)

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"slices"
 
+	"drover/internal/api"
+	"drover/internal/dispatch"
 	"drover/internal/job"
 	"drover/internal/search"
 )
@@ -33,14 +35,43 @@ func (s *server) createInvocation(c *call) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
+	key, again, err := s.repeated(c, createKeyPath)
+	if err != nil {
+		return answer{}, err
+	}
+	if again != nil {
+		return s.made(c, *again, hosts)
+	}
 	sub, err := s.submission(c, in)
 	if err != nil {
 		return answer{}, err
 	}
+	sub.IdempotencyKey, sub.Path, sub.Body = key, createKeyPath, c.raw
 	got, err := s.Dispatch.Submit(c.ctx(), c.who, sub)
 	if err != nil {
 		return answer{}, submitError(err, sub)
 	}
+	return s.made(c, got, hosts)
+}
+
+// createKeyPath is the path of idempotency keys, whatever version a request names.
+const createKeyPath = "/api/job_invocations"
+
+// repeated returns the idempotency key of a request, and what the request has
+// made if it was made before.
+func (s *server) repeated(c *call, path string) (key string, again *dispatch.Submitted, err error) {
+	if key, err = api.IdempotencyKey(c.r); err != nil || key == "" {
+		return key, nil, err
+	}
+	got, err := s.Dispatch.Replayed(c.ctx(), c.who, path, key, c.raw)
+	if job.CodeOf(err) == job.NotFound {
+		return key, nil, nil
+	}
+	return key, &got, err
+}
+
+// made answers with a job that was made just now, or by the same request before.
+func (s *server) made(c *call, got dispatch.Submitted, hosts bool) (answer, error) {
 	run := got.Run
 	if got.Replayed {
 		run = asSubmitted(run)

@@ -87,6 +87,37 @@ func TestSchedule_DynamicIsResolvedAtTheStart(t *testing.T) {
 	}
 }
 
+// A repeated request gets the answer of the first one, also when the job has begun
+// since.
+func TestSchedule_Idempotency(t *testing.T) {
+	l := newLab(t, apitest.Options{})
+	tm := l.template(job.Template{})
+	later := post(jobsPath, invocation(tm, "", object{"targeting_type": "dynamic_query", "host_ids": []any{"R2", "R1"},
+		"scheduling": object{"start_at": l.clock.now().Add(time.Hour).Format(time.RFC3339)}}))
+	later.Header["Idempotency-Key"] = "later"
+	first := l.Do(later)
+	if dig(decoded(first), "targeting", "search_query") != "name ^ (R2, R1)" || decoded(first)["total_hosts"] != "N/A" {
+		t.Errorf("%s", first.Body)
+	}
+	l.fire(l.scheduleOf(decoded(first)))
+	if done := l.over(decoded(first)); hostNames(done) != "R1 R2" {
+		t.Errorf("%v", done)
+	}
+	if again := l.Do(later); again.Status != 201 || again.Body != first.Body {
+		t.Errorf("%d %s\nwas %s", again.Status, again.Body, first.Body)
+	}
+	rerun := post(jobsPath+"/1/rerun", object{"succeeded_only": true})
+	rerun.Header["Idempotency-Key"] = "again"
+	one := l.Do(rerun)
+	l.over(decoded(one))
+	if two := l.Do(rerun); two.Status != 201 || two.Body != one.Body {
+		t.Errorf("%d %s\nwas %s", two.Status, two.Body, one.Body)
+	}
+	if n := l.Fleet.Executions(); n != 4 {
+		t.Errorf("%d executions", n)
+	}
+}
+
 // A job that comes too late touches no host.
 func TestSchedule_StartBefore(t *testing.T) {
 	l := newLab(t, apitest.Options{})

@@ -282,6 +282,18 @@ func TestTargeting_ManyHostIDs(t *testing.T) {
 	if query := dig(l.show(got, ""), "targeting", "search_query"); query != wanted {
 		t.Errorf("%.50v", query)
 	}
+	later := l.create(l.template(job.Template{Meta: job.Meta{Name: "Later"}}), "", object{"host_ids": ids, "targeting_type": "dynamic_query",
+		"scheduling": object{"start_at": l.clock.now().Add(time.Hour).Format(time.RFC3339)}})
+	if query := dig(l.show(later, ""), "targeting", "search_query"); query != wanted {
+		t.Errorf("%.50v", query)
+	}
+	l.Do(post(jobsPath+"/"+id(got)+"/cancel", object{"force": true}))
+	again := want(t, l.Service, 201, post(jobsPath+"/"+id(l.over(got))+"/rerun", object{"failed_only": true}))
+	wanted = "name ^ (" + strings.Join(in, ",") + ")"
+	if query := dig(again, "targeting", "search_query"); query != wanted {
+		t.Errorf("%.50v", query)
+	}
+	got = again
 	l.Do(post(jobsPath+"/"+id(got)+"/cancel", object{"force": true}))
 }
 

@@ -161,11 +161,6 @@ func jobStatus(run job.Run, s job.ResultStatus) string {
 	return result
 }
 
-// jobStatuses are all values of job_status.
-func jobStatuses() []string {
-	return []string{notKnown, taskPlanned, taskRunning, resultSuccess, resultError, resultCancelled}
-}
-
 // counters are the numbers of hosts of a job: integers, or notKnown.
 type counters struct {
 	succeeded, failed, pending, total, totalHosts any
