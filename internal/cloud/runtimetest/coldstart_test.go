@@ -144,7 +144,9 @@ func TestColdStart(t *testing.T) {
 		t.Fatal(err)
 	}
 	env := []string{"AWS_ENDPOINT_URL=" + server.URL, "DROVER_TABLE=t", "DROVER_KEEP=90d", "DROVER_BUCKET=b", "DROVER_KMS_KEY_ID=k", "DROVER_EVENT_BUS=e",
-		"DROVER_CONCURRENCY=200", "DROVER_STATE_MACHINE_ARN=arn:aws:states:us-east-1:000000000000:stateMachine:m", "DROVER_ADMIN_PASSWORD_HASH=" + hash}
+		"DROVER_CONCURRENCY=200", "DROVER_STATE_MACHINE_ARN=arn:aws:states:us-east-1:000000000000:stateMachine:m", "DROVER_ADMIN_PASSWORD_HASH=" + hash,
+		"DROVER_SCHEDULE_GROUP=g", "DROVER_TRIGGER_ARN=arn:aws:lambda:us-east-1:000000000000:function:t",
+		"DROVER_SCHEDULER_ROLE_ARN=arn:aws:iam::000000000000:role/s", "DROVER_DEAD_LETTERS_ARN=arn:aws:sqs:us-east-1:000000000000:d"}
 	start := func(name string) (time.Duration, []string) {
 		p, err := Start(filepath.Join(dir, name, "bootstrap"), env...)
 		if err != nil {
@@ -159,7 +161,7 @@ func TestColdStart(t *testing.T) {
 		}
 		return took, aws.take()
 	}
-	functions := []string{"empty", "planner", "executor", "finisher", "sweeper", "console", "enms"}
+	functions := []string{"empty", "planner", "executor", "finisher", "sweeper", "trigger", "console", "enms", "foreman"}
 	for _, name := range functions { // the very first starts make the keyset and admin, and warm the disk's cache
 		start(name)
 	}
@@ -198,7 +200,7 @@ func measure(t *testing.T, functions []string, start func(string) (time.Duration
 		if took > maxStarts*empty {
 			slow = append(slow, fmt.Sprintf("%s after %s, an empty function after %s", name, took, empty))
 		}
-		unwraps := slices.Contains([]string{"executor", "console", "enms"}, name)
+		unwraps := slices.Contains([]string{"executor", "console", "enms", "foreman"}, name)
 		if slices.Contains(calls[name], "Decrypt") != unwraps {
 			t.Errorf("%s has called %v before its first event", name, calls[name])
 		}
