@@ -16,6 +16,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
+	"drover/internal/device/sshsim"
 	"drover/internal/dispatch"
 	"drover/internal/job"
 	"drover/internal/store"
@@ -102,6 +103,14 @@ var faults = []struct {
 		w.hits.Add(1)
 		_, _ = w.front.Cancel(context.Background(), admin, run)
 	}}},
+	{"detached: function killed in the middle", fault{detached: true, lives: func(*world) int { return rand.IntN(16) }}},
+	{"detached: devices away now and then", fault{detached: true, during: away}},
+	{"detached: every event twice", fault{detached: true, twice: true}},
+	{"detached: cancels at any moment", fault{detached: true, during: func(w *world, run string) {
+		time.Sleep(time.Duration(rand.IntN(500)) * time.Millisecond)
+		w.hits.Add(1)
+		_, _ = w.front.Cancel(context.Background(), admin, run)
+	}}},
 	{"all of it at once", fault{
 		twice: true, sweep: 50 * time.Millisecond, large: true,
 		table: func(w *world, _ string, _ bool) error {
@@ -125,6 +134,23 @@ var faults = []struct {
 			}
 		},
 	}},
+}
+
+// away drops the connections of devices, at any stage, for as long as a run goes on.
+func away(w *world, run string) {
+	for end := time.Now().Add(2 * time.Second); time.Now().Before(end); time.Sleep(30 * time.Millisecond) {
+		if r, err := w.store.Run(context.Background(), tenant, run); err == nil && r.Status.Terminal() {
+			break
+		}
+		w.hits.Add(1)
+		stages := append([]sshsim.Stage{""}, sshsim.Stages()...)
+		d := w.fleet.Devices[rand.IntN(len(w.fleet.Devices))]
+		d.Behave(func(b *sshsim.Behaviour) { b.DropAt = stages[rand.IntN(len(stages))] })
+		d.DropAll()
+	}
+	for _, d := range w.fleet.Devices {
+		d.Behave(func(b *sshsim.Behaviour) { b.DropAt = "" })
+	}
 }
 
 // sweeps settles a run, from the side, as often as it can.

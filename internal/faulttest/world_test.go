@@ -87,6 +87,8 @@ type fault struct {
 	sweep time.Duration
 	// large has devices answer with outputs that become objects.
 	large bool
+	// detached has commands run detached.
+	detached bool
 }
 
 // now is the world's time.
@@ -274,7 +276,12 @@ func (w *world) process(mortal bool) *process {
 			p.lives.Store(int64(n))
 		}
 	}
+	var detachAfter time.Duration
+	if w.fault.detached {
+		detachAfter = time.Second
+	}
 	p.tasks = task.New(task.Config{
+		DetachAfter: detachAfter, Hold: 60 * time.Millisecond,
 		Store: store.New(p, store.Options{Clock: w.now, Keep: 90 * 24 * time.Hour}), Blobs: w.blobs, Box: w.box, Clock: w.now,
 		Dialer: sshdevice.New(sshdevice.Config{KillTimeout: time.Second}), Every: 100 * time.Millisecond,
 		Owner: fmt.Sprintf("process-%d", w.number.Add(1)), Limits: task.Deployment{Invocation: invocation, Slack: slack},
