@@ -368,3 +368,77 @@ func TestDetached_WhatDoesNotDetach(t *testing.T) {
 		}
 	}
 }
+
+// Devices of a unit work one after another, detached or not: concurrency counts
+// units. And a closed run's unit has work as long as one of its commands runs.
+func TestDetached_UnitsOfSeveralDevices(t *testing.T) {
+	for _, cancel := range []bool{false, true} {
+		l := newLab(t, 3, nil)
+		ref := l.planned(jobSpec{body: "echo begun; sleep 0.2", limits: long()})
+		run := l.stored(ref)
+		next := run
+		next.DevicesPerUnit, next.Units = 3, 1
+		l.must(l.store.UpdateRun(t.Context(), run, next, job.AuditEntry{}))
+		again := true
+		for round := 0; again && round < 100; round++ {
+			again = l.round(l.function(nil), ref, round).Again
+			running := 0
+			for _, d := range l.fleet.Devices {
+				running += d.Running()
+			}
+			if running > 1 {
+				t.Fatalf("%d commands of a unit run at once", running)
+			}
+			if cancel && l.fleet.Devices[1].Count() == 1 && !l.stored(ref).Canceling() {
+				l.cancel(ref)
+			}
+			l.ahead.Add(int64(20 * time.Second))
+			time.Sleep(10 * time.Millisecond)
+		}
+		l.ahead.Add(int64(settleGrace))
+		_, err := l.function(nil).Finish(t.Context(), ref)
+		l.must(err)
+		run, _ = l.settled(ref)
+		want := job.Counts{Total: 3, Succeeded: 3}
+		if cancel {
+			want = job.Counts{Total: 3, Succeeded: 1, Canceled: 2}
+		}
+		if run.Counts != want {
+			t.Errorf("cancel %v: %+v", cancel, run.Counts)
+		}
+	}
+}
+
+// A run that too many failures have stopped lets its detached commands end.
+func TestDetached_StopAfterLetsThemEnd(t *testing.T) {
+	l := newLab(t, 2, func(i int) sshsim.Behaviour {
+		return sshsim.Behaviour{Respond: func(sshsim.Invocation) sshsim.Reply {
+			return sshsim.Reply{Status: 1 - i, Delay: time.Duration(i) * 200 * time.Millisecond}
+		}}
+	})
+	limits := long()
+	limits.StopAfter = job.StopAfter{Count: 1}
+	ref := l.planned(jobSpec{body: "x", limits: limits})
+	second := func(round int) Executed {
+		e, err := l.function(nil).Execute(t.Context(), UnitRef{V: Version, Tenant: tenant, Run: ref.Run, Unit: 1, Round: round})
+		l.must(err)
+		return e
+	}
+	if e := second(0); !e.Again {
+		t.Fatalf("%+v", e)
+	}
+	for round := 0; round < 10 && l.round(l.function(nil), ref, round).Again; round++ {
+		time.Sleep(10 * time.Millisecond)
+	}
+	if run := l.stored(ref); run.Stopped == nil {
+		t.Fatalf("not stopped: %+v", run)
+	}
+	for round := 1; round < 50 && second(round).Again; round++ {
+		time.Sleep(10 * time.Millisecond)
+	}
+	_, err := l.function(nil).Finish(t.Context(), ref)
+	l.must(err)
+	if run, rows := l.settled(ref); run.Reason != job.ReasonStopAfter || rows[1].Status != job.ResultSucceeded {
+		t.Errorf("%q, %+v", run.Reason, rows[1])
+	}
+}
