@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 
+	"drover/internal/erb"
 	"drover/internal/executor"
 	"drover/internal/job"
 	"drover/internal/store"
@@ -26,6 +27,7 @@ type knownRun struct {
 	overs     map[int64]*login // logins with the job's own laid over
 	jumps     map[int64]*jumpHost
 	redactors map[[2]int64]*executor.Redactor
+	parts     map[string]erb.Included // other templates, by name
 	all       []job.Device
 	allOnce   bool
 }

@@ -47,15 +47,33 @@ func (u *unitWork) groups(ctx context.Context, d job.Device) ([]string, error) {
 	return names, err
 }
 
-// included returns another template of the tenant, as it is now. Its hidden inputs
-// have no defaults: whoever cleans the output of secrets knows those of the job
-// and no others.
+// included returns another template of the tenant, read once per run and
+// process. Its hidden inputs have no defaults: whoever cleans the output of
+// secrets knows those of the job and no others.
 func (u *unitWork) included(ctx context.Context, name string) (erb.Included, error) {
-	t, err := u.f.cfg.Store.TemplateByName(ctx, u.known.id.tenant, name)
+	k := u.known
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if part, ok := k.parts[name]; ok {
+		return part, nil
+	}
+	part, err := u.f.readPart(ctx, k.id.tenant, name)
 	if err != nil {
 		return erb.Included{}, err
 	}
-	below, err := u.f.cfg.Store.Included(ctx, t)
+	if k.parts == nil {
+		k.parts = map[string]erb.Included{}
+	}
+	k.parts[name] = part
+	return part, nil
+}
+
+func (f *Functions) readPart(ctx context.Context, tenant, name string) (erb.Included, error) {
+	t, err := f.cfg.Store.TemplateByName(ctx, tenant, name)
+	if err != nil {
+		return erb.Included{}, err
+	}
+	below, err := f.cfg.Store.Included(ctx, t)
 	if err != nil {
 		return erb.Included{}, err
 	}
