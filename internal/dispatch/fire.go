@@ -26,7 +26,8 @@ func (d *Dispatcher) fire(ctx context.Context, tenant string, id int64, lost boo
 		if err != nil || !due {
 			return err
 		}
-		err = d.Store.TurnSchedule(ctx, t)
+		// Uninterrupted, since it has taken a number.
+		err = d.Store.TurnSchedule(context.WithoutCancel(ctx), t)
 		if job.CodeOf(err) == job.Conflict {
 			d.loseNumber(ctx, t.New)
 			if try < saveTries {
@@ -37,9 +38,15 @@ func (d *Dispatcher) fire(ctx context.Context, tenant string, id int64, lost boo
 			return err
 		}
 		d.turned(ctx, t, lost)
-		return nil
+		if !over(t) {
+			return nil
+		}
+		try = 0 // the next run is due as well
 	}
 }
+
+// over reports whether the next run that a step has made was due when it was made.
+func over(t store.Turn) bool { return t.Next.Next != nil && !t.Next.Next.After(t.Next.Updated) }
 
 // turned does what follows from a step that is stored. Whatever of it fails, the
 // sweeper does.
@@ -48,12 +55,15 @@ func (d *Dispatcher) turned(ctx context.Context, t store.Turn, lost bool) {
 	switch {
 	case t.Next.State.Final():
 		d.deleteAlarm(ctx, t.Next.Tenant, t.Next.ID)
+	case over(t): // there is another step at once
 	case lost || !alarmOf(t.Next).Repeats():
 		d.setAlarm(ctx, t.Next)
 	}
-	if t.Is.Due.After(d.Store.Now()) {
+	// What will never begin was due when the step was made, however long it took to
+	// store it.
+	if t.Is.Due.After(t.Next.Updated) {
 		d.start(ctx, t.Is)
-	} else { // it will never begin
+	} else {
 		d.settle(ctx, t.Is)
 	}
 }
@@ -167,7 +177,12 @@ func (d *Dispatcher) follow(ctx context.Context, t *store.Turn, now time.Time, t
 	}
 	next, ok := time.Time{}, false
 	if sc.Recurrence.At == nil && (sc.Recurrence.MaxRuns == 0 || sc.Runs < sc.Recurrence.MaxRuns) {
-		next, ok = nextOccurrence(sc.Recurrence, from)
+		if run.StartBefore != nil && !now.Before(*run.StartBefore) {
+			next, ok = stillOnTime(sc, now)
+		}
+		if !ok {
+			next, ok = nextOccurrence(sc.Recurrence, from)
+		}
 	}
 	if !ok {
 		t.Next.State = job.ScheduleFinished
@@ -206,6 +221,26 @@ func (d *Dispatcher) follow(ctx context.Context, t *store.Turn, now time.Time, t
 	t.Next.Next, t.Next.NextRun = &next, n.ID
 	return nil
 }
+
+// stillOnTime is the latest occurrence after a missed one that is past and may
+// still begin: what nobody was there for is not made up, but what is due now is
+// not to be lost with it.
+func stillOnTime(sc job.Schedule, now time.Time) (latest time.Time, ok bool) {
+	from := now.Add(time.Second - min(graceOf(sc.Recurrence), maxLookBack))
+	if first := sc.Next.Add(time.Second); first.After(from) {
+		from = first
+	}
+	for {
+		next, found := nextOccurrence(sc.Recurrence, from)
+		if !found || next.After(now) {
+			return latest, ok
+		}
+		latest, ok, from = next, true, next.Add(time.Second)
+	}
+}
+
+// maxLookBack bounds how many occurrences are looked at.
+const maxLookBack = 24 * time.Hour
 
 // sweepScheduled starts a scheduled run whose alarm did not ring.
 func (d *Dispatcher) sweepScheduled(ctx context.Context, run job.Run, swept *Swept) error {

@@ -82,6 +82,76 @@ func TestFire_ManyAtOnceMakeOneRun(t *testing.T) {
 	}
 }
 
+// medium is a store's medium that lets something happen before its operations.
+type medium struct {
+	store.Driver
+	atomic, add func()
+}
+
+func (m *medium) Atomic(ctx context.Context, ops ...store.Op) error {
+	m.atomic()
+	return m.Driver.Atomic(ctx, ops...)
+}
+
+func (m *medium) Add(ctx context.Context, key store.Key, delta int64, expires time.Time) (int64, error) {
+	n, err := m.Driver.Add(ctx, key, delta, expires)
+	m.add()
+	return n, err
+}
+
+// A step that took so long that the sweeper is about to look after the run starts
+// it all the same.
+func TestFire_SlowlyStored(t *testing.T) {
+	ctx := context.Background()
+	b, _, a, tpl := timed(t)
+	slow := &medium{b.store.Driver(), func() {}, func() {}}
+	c := b.Config
+	c.Store, c.Alarms, c.Settle = store.New(slow, store.Options{Clock: b.clock}), a, b.settleUnbegun
+	d := dispatch.New(c)
+	defer d.Close()
+	got, err := d.Submit(ctx, operator, dispatch.Submission{TemplateID: tpl, Select: byQuery("name = R1"), Schedule: hourly()})
+	must(t, err)
+	slow.atomic = func() { b.advance(time.Minute) }
+	must(t, d.Fire(ctx, "default", got.Schedule.ID, noon))
+	if len(b.started) != 1 || b.started[0] != got.Run.ID {
+		t.Errorf("started %v", b.started)
+	}
+}
+
+// Whoever goes away while a run is made leaves no number behind that names none.
+func TestNumbers_CallersThatGoAway(t *testing.T) {
+	b, _, a, tpl := timed(t)
+	leaving := &medium{b.store.Driver(), func() {}, func() {}}
+	c := b.Config
+	c.Store, c.Alarms, c.Settle = store.New(leaving, store.Options{Clock: b.clock}), a, b.settleUnbegun
+	d := dispatch.New(c)
+	defer d.Close()
+	call := func(f func(ctx context.Context)) {
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		leaving.add = cancel
+		f(ctx)
+		leaving.add = func() {}
+	}
+	runs := func() (n, total int) {
+		runs, total, err := d.RunsByNumber(context.Background(), viewer, "s", 0, 100)
+		must(t, err)
+		return len(runs), total
+	}
+	call(func(ctx context.Context) {
+		_, _ = d.Submit(ctx, operator, dispatch.Submission{TemplateID: tpl, Select: byQuery("name = R1"), Space: "s"})
+	})
+	if n, total := runs(); n != total {
+		t.Errorf("%d runs, %d are counted", n, total)
+	}
+	got, err := d.Submit(context.Background(), operator, dispatch.Submission{TemplateID: tpl, Select: byQuery("name = R1"), Space: "s", Schedule: hourly()})
+	must(t, err)
+	call(func(ctx context.Context) { _ = d.Fire(ctx, "default", got.Schedule.ID, noon) })
+	if n, total := runs(); n != total || n < 3 {
+		t.Errorf("%d runs, %d are counted", n, total)
+	}
+}
+
 // A run that waits for its time is started by nobody but its schedule, and costs
 // no read while it waits.
 func TestResume_LeavesScheduledRunsAlone(t *testing.T) {

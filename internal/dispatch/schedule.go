@@ -41,16 +41,19 @@ func (d *Dispatcher) planFirst(ctx context.Context, p job.Principal, sub Submiss
 
 // plannedFor is a scheduled run that is to start at a time.
 func plannedFor(r job.Run, j job.Job, rec job.Recurrence, at time.Time) job.Run {
-	grace := rec.Grace
-	if grace == 0 {
-		grace = job.DefaultGrace
-	}
-	before := at.Add(grace)
+	before := at.Add(graceOf(rec))
 	if j.StartBefore != nil && j.StartBefore.Before(before) {
 		before = *j.StartBefore
 	}
 	r.Planned, r.StartBefore, r.Due = &at, &before, at.Add(scheduledGrace)
 	return r
+}
+
+func graceOf(rec job.Recurrence) time.Duration {
+	if rec.Grace == 0 {
+		return job.DefaultGrace
+	}
+	return rec.Grace
 }
 
 // setAlarm asks to be called for the next run of a schedule. A failure is not the

@@ -189,6 +189,8 @@ func (d *Dispatcher) create(ctx context.Context, p job.Principal, n store.NewRun
 		if n.Run.Number, err = d.Store.NextNumber(ctx, p.Tenant, n.Run.Space); err != nil {
 			return Submitted{}, err
 		}
+		// A caller who goes away now must not leave a number that names no run.
+		ctx = context.WithoutCancel(ctx)
 	}
 	run, replayed, err := d.Store.CreateRun(ctx, n)
 	if code := job.CodeOf(err); replayed || code == job.AlreadyExists || code == job.KeyReused || code == job.Conflict || code == job.TooLarge {
