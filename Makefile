@@ -37,7 +37,7 @@ test-cloud: ## deploy the synthesised template into an emulator and run the end-
 	@scripts/test-cloud
 
 .PHONY: test-faults
-test-faults: ## bad days: every fault injected, and what was lost, done twice or stuck
+test-faults: ## bad days: every fault injected, and what was lost, done twice or stuck; CLOUD=1: in the emulator too
 	@scripts/test-faults
 
 .PHONY: cost

@@ -44,9 +44,9 @@ const (
 // and units allow. On Express children a batch is over within MaxExpress, on
 // Standard ones its history stays under MaxHistory. Among the divisions that do
 // so, those of batches of at least batchWorth units come first; then the one of
-// which the product of time and price is smallest. Time is reckoned for units
-// that take equally long, with one more in each batch, because a batch ends with
-// its slowest unit: many rounds in a batch and few units at once keep that wait short.
+// which the product of time and price is smallest. A batch ends with its slowest
+// unit, which the others' places wait for, so small batches of few units at once
+// take less time and large ones cost less.
 func batch(m Map, units, limit int, worst time.Duration, events int) Batching {
 	rounds, most := MaxBatch, MaxBatch
 	if m == Express {
@@ -68,13 +68,20 @@ func batch(m Map, units, limit int, worst time.Duration, events int) Batching {
 				continue
 			}
 			small := units/b.Batches < batchWorth
-			score := ceil(b.Batches, b.Children) * (ceil(ceil(units, b.Batches), inner) + 1) * (units + childPrice*b.Batches)
+			score := b.time(units) * (units + childPrice*b.Batches)
 			if best.Batches == 0 || bestSmall && !small || small == bestSmall && score < bestScore {
 				best, bestSmall, bestScore = b, small, score
 			}
 		}
 	}
 	return best
+}
+
+// time is how long the batches take, in tenths of what a unit does, where one
+// unit in fifty takes five times longer.
+func (b Batching) time(units int) int {
+	size := ceil(units, b.Batches)
+	return ceil(b.Batches, b.Children) * (10*ceil(size, b.Inner) + size)
 }
 
 // reach is how many units run at once, at least, while every child has a batch.

@@ -18,11 +18,11 @@ func TestPlan_Batches(t *testing.T) {
 	}{
 		{"inline", 40, limits(time.Minute, 0, 0), Batching{}},
 		{"nothing to do", 0, limits(time.Minute, 0, 0), Batching{}},
-		{"a thousand, two rounds in a child", 1000, limits(time.Minute, 0, 0), Batching{Batches: 50, Children: 5, Inner: 10}},
-		{"a thousand, one round in a child", 1000, limits(200*time.Second, 0, 0), Batching{Batches: 40, Children: 2, Inner: 25}},
-		{"a thousand long ones", 1000, limits(5*time.Minute, 0, 0), Batching{Batches: 25, Children: 25, Inner: 2}},
-		{"ten thousand", 10_000, wide(limits(time.Minute, 0, 0), 1000), Batching{Batches: 250, Children: 50, Inner: 20}},
-		{"all at once", 200, wide(limits(time.Minute, 0, 0), 500), Batching{Batches: 5, Children: 5, Inner: 40}},
+		{"a thousand, two rounds in a child", 1000, limits(time.Minute, 0, 0), Batching{Batches: 100, Children: 10, Inner: 5}},
+		{"a thousand, one round in a child", 1000, limits(200*time.Second, 0, 0), Batching{Batches: 100, Children: 5, Inner: 10}},
+		{"a thousand long ones", 1000, limits(5*time.Minute, 0, 0), Batching{Batches: 50, Children: 50, Inner: 1}},
+		{"ten thousand", 10_000, wide(limits(time.Minute, 0, 0), 1000), Batching{Batches: 1000, Children: 200, Inner: 5}},
+		{"all at once", 200, wide(limits(time.Minute, 0, 0), 500), Batching{Batches: 20, Children: 20, Inner: 10}},
 		{"one after another", 100, wide(limits(time.Minute, 0, 0), 1), Batching{Batches: 50, Children: 1, Inner: 1}},
 		{"a history of its own for each", 50, limits(time.Second, 1<<40, time.Hour), Batching{Batches: 50, Children: 50, Inner: 1}},
 	} {
@@ -40,11 +40,11 @@ func wide(l job.Limits, concurrency int) job.Limits {
 }
 
 // What the pricing of the budgets rests on: a thousand devices at a service's
-// default take fifty children at most, whatever their time limit.
+// default take a hundred children at most, whatever their time limit.
 func TestPlan_FewChildrenByDefault(t *testing.T) {
 	for seconds := 1; seconds < 1000; seconds++ {
 		got := Plan(Input{Devices: 1000, Limits: limits(time.Duration(seconds)*time.Second, 0, 0), Deployment: cloud(), Now: start})
-		if got.Batches > 50 {
+		if got.Batches > 100 {
 			t.Fatalf("%d s: %s %+v", seconds, got.Map, got.Batching)
 		}
 	}
