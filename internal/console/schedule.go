@@ -154,14 +154,14 @@ func (s *server) schedule(c call) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	runs, err := s.Dispatch.ScheduleRuns(c.Context(), c.p, id)
+	runs, err := s.Dispatch.LatestScheduleRuns(c.Context(), c.p, id, maxLatest)
 	if err != nil {
 		return answer{}, err
 	}
 	w := scheduleOf(sc)
-	latest := []wireRun{}
-	for i := len(runs) - 1; i >= 0 && len(latest) < maxLatest; i-- {
-		latest = append(latest, runOf(runs[i], counts(runs[i])))
+	latest := make([]wireRun, len(runs))
+	for i, run := range runs {
+		latest[i] = runOf(run, counts(run))
 	}
 	w.Latest = &latest
 	return answer{body: w}, nil

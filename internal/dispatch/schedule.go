@@ -105,6 +105,14 @@ func (d *Dispatcher) ScheduleRuns(ctx context.Context, p job.Principal, id int64
 	return d.Store.ScheduleRuns(ctx, p.Tenant, id)
 }
 
+// LatestScheduleRuns returns the n latest of these, newest first. Only they are read.
+func (d *Dispatcher) LatestScheduleRuns(ctx context.Context, p job.Principal, id int64, n int) ([]job.Run, error) {
+	if err := allow(p, job.ActRead); err != nil {
+		return nil, err
+	}
+	return d.Store.LatestScheduleRuns(ctx, p.Tenant, id, n)
+}
+
 // turnSchedule reads a schedule that is not final with its scheduled run, lets f
 // change both, and stores them; again when they change meanwhile. A final one is
 // returned as it is, with final true.

@@ -103,6 +103,15 @@ const (
 // returned with replayed true and nothing is written; with another body the
 // error is KeyReused. A name that is taken is AlreadyExists.
 func (s *Store) CreateRun(ctx context.Context, n NewRun) (run job.Run, replayed bool, err error) {
+	run, replayed, err = s.createRun(ctx, n)
+	switch code := job.CodeOf(err); {
+	case replayed, code == job.AlreadyExists, code == job.KeyReused, code == job.Conflict, code == job.TooLarge:
+		s.dropTargets(ctx, n.Run) // it was surely not stored
+	}
+	return run, replayed, err
+}
+
+func (s *Store) createRun(ctx context.Context, n NewRun) (run job.Run, replayed bool, err error) {
 	if n.Idempotency != nil {
 		run, found, err := s.replay(ctx, n)
 		if err != nil || found {

@@ -64,6 +64,25 @@ func (s *Store) ScheduleRuns(ctx context.Context, tenant string, id int64) ([]jo
 	}
 }
 
+// LatestScheduleRuns returns the n latest of the runs that a schedule has made and
+// that are kept, newest first.
+func (s *Store) LatestScheduleRuns(ctx context.Context, tenant string, id int64, n int) ([]job.Run, error) {
+	var all []job.Run
+	for q := (Query{Partition: madeKey(tenant, id, "").Partition, Reverse: true}); len(all) < n; {
+		q.Limit = min(MaxPageRows, n-len(all))
+		runs, next, err := s.made(ctx, tenant, q)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, runs...)
+		if next == "" {
+			break
+		}
+		q.After = next
+	}
+	return all, nil
+}
+
 func (s *Store) made(ctx context.Context, tenant string, q Query) ([]job.Run, string, error) {
 	page, err := s.d.Query(ctx, q)
 	if err != nil {
@@ -160,8 +179,8 @@ func (s *Store) scheduleOps(t Turn) []Op {
 	return ops
 }
 
-// dropTargets removes what was written for a run that was not stored. What stays
-// is named by nothing.
+// dropTargets removes what was written for a run of a schedule that was not stored.
+// What stays is named by nothing, and does not expire.
 func (s *Store) dropTargets(ctx context.Context, r job.Run) {
 	chunks := leftoverOf(r).Chunks
 	if chunks <= inlineChunks {
@@ -179,8 +198,7 @@ func (s *Store) DeleteSchedule(ctx context.Context, sc job.Schedule, audit ...jo
 	return schedules.delete(ctx, s, sc, audit)
 }
 
-// eraseLook is how many of the last runs of a schedule EraseLogin looks at: those
-// before have ended.
+// eraseLook is how many runs of a schedule EraseLogin reads at once.
 const eraseLook = 100
 
 // EraseLogin removes the secrets of a job's login when they are of no use any
@@ -222,11 +240,22 @@ func (s *Store) loginUsed(ctx context.Context, j job.Job) (bool, error) {
 	if err != nil && job.CodeOf(err) != job.NotFound {
 		return false, err
 	}
-	runs, _, err := s.made(ctx, j.Tenant, Query{Partition: madeKey(j.Tenant, j.ScheduleID, "").Partition, Reverse: true, Limit: eraseLook})
-	for _, r := range runs {
-		if !r.Status.Terminal() {
-			return true, nil
+	for q := (Query{Partition: madeKey(j.Tenant, j.ScheduleID, "").Partition, Reverse: true, Limit: eraseLook}); ; {
+		runs, next, err := s.made(ctx, j.Tenant, q)
+		if err != nil {
+			return false, err
 		}
+		for _, r := range runs {
+			if !r.Status.Terminal() {
+				return true, nil
+			}
+			if s.Now().Sub(r.Created) > maxRun { // when the one before it began: that has ended, and so have all others
+				return false, nil
+			}
+		}
+		if next == "" {
+			return false, nil
+		}
+		q.After = next
 	}
-	return false, err
 }

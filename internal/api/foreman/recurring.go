@@ -1,6 +1,7 @@
 package foreman
 
 import (
+	"slices"
 	"strconv"
 
 	"drover/internal/dispatch"
@@ -97,12 +98,12 @@ func (s *server) showLogic(c *call) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	runs, err := s.Dispatch.ScheduleRuns(c.ctx(), c.who, sched.ID)
+	runs, err := s.Dispatch.LatestScheduleRuns(c.ctx(), c.who, sched.ID, maxLogicTasks)
 	if err != nil {
 		return answer{}, err
 	}
 	tasks := []fields{}
-	for _, run := range runs[max(0, len(runs)-maxLogicTasks):] {
+	for _, run := range slices.Backward(runs) {
 		if run.Space == space {
 			tasks = append(tasks, s.runTask(run, run.Counts, nil))
 		}
