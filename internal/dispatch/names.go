@@ -51,7 +51,7 @@ func (d *Dispatcher) Outcomes(ctx context.Context, p job.Principal, run job.Run,
 	if limit <= 0 || limit > store.MaxPageRows {
 		limit = store.MaxPageRows
 	}
-	from = max(from, 0)
+	from, run.Tenant = max(from, 0), p.Tenant
 	targets, err := d.Store.Targets(ctx, run.Tenant, run.ID, from, min(limit, run.Total-from))
 	if err != nil {
 		return ResultPage{}, err
