@@ -31,6 +31,11 @@ func TestBookmarks(t *testing.T) {
 			t.Errorf("%s is %v", ref, o)
 		}
 	}
+	// A public one is for all to read and for its owner to change.
+	theirs := put("/api/bookmarks/"+id(made), mark(object{"query": "name = R2"}))
+	theirs.User = apitest.Operator
+	wantBody(t, s, 403, `{"error":{"details":"Missing one of the required permissions: edit_bookmarks","message":"Access denied","missing_permissions":["edit_bookmarks"]}}`,
+		theirs)
 	changed := want(t, s, http.StatusOK, put("/api/bookmarks/"+id(made), mark(object{"query": "name = R1", "public": false})))
 	if changed["query"] != "name = R1" || changed["name"] != "ok hosts" || changed["public"] != false {
 		t.Errorf("%v", changed)

@@ -1,6 +1,7 @@
 package foreman_test
 
 import (
+	"encoding/base64"
 	"fmt"
 	"net/http"
 	"strings"
@@ -78,6 +79,21 @@ func TestErrors(t *testing.T) {
 	big := s.Do(post("/api/bookmarks", `{"bookmark":{"name":"`+strings.Repeat("x", 5<<20)+`"}}`))
 	if big.Status != http.StatusRequestEntityTooLarge {
 		t.Errorf("a large body: %d", big.Status)
+	}
+}
+
+// The password's place may hold a token.
+func TestToken(t *testing.T) {
+	s := apitest.Start(t, apitest.Options{})
+	_, token, err := s.App.Dispatcher().AddToken(background, apitest.AdminPrincipal(), "playbooks", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := get("/api/hosts")
+	q.User = ""
+	for password, status := range map[string]int{token.Reveal(): 200, token.Reveal() + "x": 401} {
+		q.Header["Authorization"] = "Basic " + base64.StdEncoding.EncodeToString([]byte(apitest.Admin+":"+password))
+		want(t, s, status, q)
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 	"drover/internal/api"
 	"drover/internal/auth"
 	"drover/internal/dispatch"
+	"drover/internal/job"
 )
 
 // Config is what the family needs. Dispatch, Auth, Clock and Log are required.
@@ -121,7 +122,11 @@ func (s *server) answer(c *call) (answer, error) {
 	if err := c.read(); err != nil {
 		return answer{}, err
 	}
-	return c.route.handle(s, c)
+	a, err := c.route.handle(s, c)
+	if job.CodeOf(err) == job.Forbidden { // this one, although others of its kind
+		err = errForbidden(c.route.permission)
+	}
+	return a, err
 }
 
 // options answers which methods a path has.
