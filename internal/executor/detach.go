@@ -36,6 +36,9 @@ const (
 
 // hold is how long a call stays with a command that it has just started.
 func (d *deviceCall) hold(ctx context.Context) time.Duration {
+	if d.Stay {
+		return d.w.Limits.Timeout + job.DetachGrace
+	}
 	if !d.w.Limits.DefaultTimeout {
 		return d.Hold
 	}
@@ -221,7 +224,7 @@ func (a *attendance) follow(ctx context.Context) (sent bool, err error) {
 		return sent, err
 	}
 	held, most := time.Now(), d.hold(ctx)
-	if a.resumed {
+	if a.resumed && !d.Stay {
 		most = 0
 	}
 	if d.r.Detached.Started == nil {

@@ -116,8 +116,9 @@ type Config struct {
 	// the call; 0: 30 s.
 	HeldWait time.Duration
 	// Hold is how long a call stays with a detached command that it started;
-	// 0: HeldWait.
+	// 0: HeldWait. With Stay it stays with every one for as long as that runs.
 	Hold time.Duration
+	Stay bool
 }
 
 // Executor is safe for use by many goroutines at once.

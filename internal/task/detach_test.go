@@ -350,6 +350,39 @@ func TestDetached_ProcessIsStartedAnew(t *testing.T) {
 	}
 }
 
+// The one process stays with a command, so that its end, and a cancel, are seen at
+// once; when the connection is lost it comes back.
+func TestDetached_OneProcessStays(t *testing.T) {
+	for name, c := range map[string]struct {
+		during func(l *lab, ref RunRef)
+		status job.ResultStatus
+		again  bool
+	}{
+		"to the end": {func(*lab, RunRef) {}, job.ResultSucceeded, false},
+		"canceled":   {func(l *lab, ref RunRef) { l.cancel(ref) }, job.ResultCanceled, false},
+		"connection": {func(l *lab, _ RunRef) { l.fleet.Devices[0].DropAll() }, job.ResultRunning, true},
+	} {
+		l := newLab(t, 1, nil)
+		one := l.functions(nil)
+		ref := l.submit(jobSpec{body: "echo begun; sleep 0.6; echo done", limits: long()})
+		_, err := one.Plan(t.Context(), ref)
+		l.must(err)
+		time.AfterFunc(200*time.Millisecond, func() { c.during(l, ref) })
+		e, err := one.Execute(t.Context(), UnitRef{V: Version, Tenant: tenant, Run: ref.Run})
+		l.must(err)
+		if r := l.row(ref); e.Again != c.again || r.Status != c.status {
+			t.Errorf("%s: %+v, %+v", name, e, r)
+		}
+		if c.again && e.Wait != 20 {
+			t.Errorf("%s: comes back after %d s", name, e.Wait)
+		}
+		l.must(l.run(context.Background(), one, ref))
+		if run, rows := l.settled(ref); l.fleet.Executions() != 1 || c.status != job.ResultCanceled && rows[0].Output.Stdout != "begun\ndone\n" {
+			t.Errorf("%s: %s, %+v", name, run.Status, rows[0])
+		}
+	}
+}
+
 // Short limits, limits by default and other platforms are as they were.
 func TestDetached_WhatDoesNotDetach(t *testing.T) {
 	l := newLab(t, 1, nil)

@@ -49,7 +49,8 @@ type Config struct {
 	// platform has that; 0: job.DetachAfter; negative: none do.
 	DetachAfter time.Duration
 	// Hold is how long Execute stays with a detached command that it started,
-	// in case it is a short one; 0: 30 s.
+	// in case it is a short one; 0: 30 s, and for a sole owner, who pays for no
+	// waiting, as long as the command runs.
 	Hold time.Duration
 	// Server is what templates see of this installation.
 	Server render.Server
@@ -119,8 +120,9 @@ func New(c Config) *Functions {
 		c.Limits.Slack = defaultSlack
 	}
 	return &Functions{
-		cfg:   c,
-		exec:  executor.New(executor.Config{Dialer: c.Dialer, Clock: c.Clock, Every: c.Every, HeldWait: heldWait, Hold: c.Hold}),
+		cfg: c,
+		exec: executor.New(executor.Config{Dialer: c.Dialer, Clock: c.Clock, Every: c.Every, HeldWait: heldWait, Hold: c.Hold,
+			Stay: c.SoleOwner && c.Hold == 0}),
 		calls: map[string]runID{},
 		busy:  map[runID]int{},
 	}

@@ -48,7 +48,7 @@ unset script
 
 // lookFolder waits for the command's end and says how it stands.
 const lookFolder = `if [ -z "$f" ]; then printf "\001%s missing\n" $k; exit 0; fi
-i=0; while [ ! -e "$f/exit" ] && [ $i -lt $w ]; do i=$((i+1)); sleep 0.1 2>/dev/null || { sleep 1; i=$((i+9)); }; done
+i=0; t=0.1; while [ ! -e "$f/exit" ] && [ $i -lt $w ]; do i=$((i+1)); if [ $i -gt 10 ]; then t=0.5; i=$((i+4)); fi; sleep $t 2>/dev/null || { sleep 1; i=$((i+9)); }; done
 x=; state=running
 if [ ! -e "$f/exit" ] && [ ! -e "$f/pid" ]; then printf "\001%s starting\n" $k; exit 0; fi
 alive || state=lost
