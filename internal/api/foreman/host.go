@@ -66,12 +66,20 @@ func (s *server) listHosts(c *call) (answer, error) {
 	}
 	from, to := p.window(len(rows))
 	return p.envelope(len(all), len(rows), shown(rows[from:to], func(d inventory.Candidate) any {
-		if thin {
+		switch {
+		case thin:
 			return fields{"id": d.Device.ID, "name": d.Device.Name}
+		case to-from > maxFullRows:
+			return fields{"id": d.Device.ID, "name": d.Device.Name, "display_name": d.Device.Name}
 		}
 		return withIncluded(hostRow(byID[d.Device.ID]), d.Device, include)
 	})), nil
 }
+
+// maxFullRows is how many hosts one answer can hold in full. On a larger page
+// there is of each only what clients need: those who ask for everything at once do
+// not ask for a second page.
+const maxFullRows = 4000
 
 // candidates are hosts as queries ask about them.
 func candidates(all []dispatch.DeviceView) []inventory.Candidate {

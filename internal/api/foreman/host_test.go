@@ -74,6 +74,28 @@ func TestHosts(t *testing.T) {
 	wantBody(t, s, 404, `{"error":{"message":"Resource host not found by id 'nobody.example.com'"}}`, get("/api/hosts/nobody.example.com"))
 }
 
+// Clients ask for everything at once, however much it is.
+func TestHosts_ManyAtOnce(t *testing.T) {
+	s := apitest.Start(t, apitest.Options{Devices: 1})
+	const many = 4100
+	address := "192.0.2.1"
+	in := make([]inventory.DeviceInput, many)
+	for i := range in {
+		in[i] = inventory.DeviceInput{Name: fmt.Sprintf("many-%05d.example.com", i), Address: &address}
+	}
+	if _, err := s.App.Dispatcher().SaveDevices(background, apitest.AdminPrincipal(), in); err != nil {
+		t.Fatal(err)
+	}
+	all := results(want(t, s, http.StatusOK, get("/api/hosts?per_page=4294967296")))
+	if len(all) != many+1 || len(all[1]) != 3 || all[1]["display_name"] != "many-00000.example.com" {
+		t.Errorf("%d hosts, %v", len(all), all[1])
+	}
+	page := s.Do(get("/api/hosts?per_page=4000&include[]=parameters"))
+	if page.Status != http.StatusOK || len(results(decoded(page))[1]) < 20 || len(page.Body) > 4<<20 {
+		t.Errorf("%d, %d bytes", page.Status, len(page.Body))
+	}
+}
+
 // The inventory plugin asks for pages of facts until one is empty.
 func TestHosts_FactsEnd(t *testing.T) {
 	s := apitest.Start(t, apitest.Options{})
