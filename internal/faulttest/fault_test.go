@@ -351,3 +351,27 @@ func TestThrottledReadsOfAUnit(t *testing.T) {
 		})
 	}
 }
+
+// All devices of a run fail, and it is to stop after some: through the workflow and
+// the sweeper, with several processes, no more than it may.
+func TestStopAfter(t *testing.T) {
+	const fleet, concurrency = 20, 4 // of the service
+	for limit, most := range map[job.StopAfter]int{{Count: 3}: 3 + concurrency - 1, {Percent: 25}: 5 + concurrency - 1, {}: fleet} {
+		t.Run(fmt.Sprintf("%+v", limit), func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, fleet, fault{fails: true})
+			s, err := w.front.Submit(t.Context(), admin, dispatch.Submission{Service: "work", Payload: []byte(`{"n":0}`), StopAfter: limit})
+			w.must(err)
+			var run job.Run
+			for end := time.Now().Add(patience); !run.Status.Terminal() && time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+				run, err = w.store.Run(t.Context(), tenant, s.Run.ID)
+				w.must(err)
+			}
+			stopped := most < fleet
+			if c := run.Counts; run.Status != job.Failed || (run.Reason == job.ReasonStopAfter) != stopped || c.Failed > most || c.Failed < limit.Of(fleet) ||
+				c.Failed+c.Skipped != fleet || c.Failed != w.fleet.Executions() {
+				t.Errorf("%s %q %+v, %d commands", run.Status, run.Reason, c, w.fleet.Executions())
+			}
+		})
+	}
+}

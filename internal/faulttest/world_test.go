@@ -89,6 +89,8 @@ type fault struct {
 	large bool
 	// detached has commands run detached.
 	detached bool
+	// fails has all commands fail.
+	fails bool
 }
 
 // now is the world's time.
@@ -199,7 +201,11 @@ func (w *world) respond(in sshsim.Invocation) sshsim.Reply {
 		}
 		out = string(b)
 	}
-	return sshsim.Reply{Stdout: []byte(out), Delay: time.Duration(20+rand.IntN(100)) * time.Millisecond}
+	status := 0
+	if w.fault.fails {
+		status = 1
+	}
+	return sshsim.Reply{Stdout: []byte(out), Status: status, Delay: time.Duration(20+rand.IntN(100)) * time.Millisecond}
 }
 
 // newFlow is a Step Functions of this world's: the order of calls and the retries
