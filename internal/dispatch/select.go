@@ -175,3 +175,13 @@ func (d *Dispatcher) RunsByNumber(ctx context.Context, p job.Principal, space st
 	}
 	return d.Store.RunsByNumber(ctx, p.Tenant, space, skip, limit)
 }
+
+// RunsBelow lists the runs of a space whose numbers are below one (0: all), newest
+// first; next is what to go on below, 0 when there are no more. It is how to read
+// all of them.
+func (d *Dispatcher) RunsBelow(ctx context.Context, p job.Principal, space string, below int64, limit int) (runs []job.Run, next int64, err error) {
+	if err := allow(p, job.ActRead); err != nil {
+		return nil, 0, err
+	}
+	return d.Store.RunsBelow(ctx, p.Tenant, space, below, limit)
+}

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"strconv"
 	"time"
 
 	"drover/internal/job"
@@ -135,6 +136,29 @@ func (s *Store) RunsByNumber(ctx context.Context, tenant, space string, skip, li
 		q.After = page.Next
 	}
 	return runs, total, nil
+}
+
+// RunsBelow lists the runs of a space whose numbers are below one (0: all), the
+// highest number first, at most limit. next is what to go on below; 0: there are no
+// more. It is how to read all of them: a page costs the same wherever it lies, and
+// runs that are made or forgotten meanwhile neither repeat nor hide others.
+func (s *Store) RunsBelow(ctx context.Context, tenant, space string, below int64, limit int) (runs []job.Run, next int64, err error) {
+	q := Query{Partition: numberPartition(tenant, space), Reverse: true, Limit: max(1, min(MaxPageRows, limit))}
+	if below > 0 {
+		q.To = idSort(below)
+	}
+	page, err := s.d.Query(ctx, q)
+	if err != nil {
+		return nil, 0, err
+	}
+	if page.Next != "" {
+		last := page.Rows[len(page.Rows)-1].Key
+		if next, err = strconv.ParseInt(last.Sort, 10, 64); err != nil {
+			return nil, 0, job.Errorf(job.Corrupt, "row %s | %s cannot be read", last.Partition, last.Sort)
+		}
+	}
+	runs, err = s.runsOf(ctx, tenant, page.Rows)
+	return runs, next, err
 }
 
 // runsOf returns those of the runs that exist whose ids rows hold.

@@ -132,3 +132,57 @@ func TestLatestScheduleRuns_ReadsNoOthers(t *testing.T) {
 		t.Errorf("of another one: %v, %v", runs, err)
 	}
 }
+
+// Reading all runs of a space reads each once, also when numbers are gone, and while
+// runs are made.
+func TestRunsBelow_ReadsEachRunOnce(t *testing.T) {
+	ctx := context.Background()
+	s, d, c := watch(t, time.Hour)
+	add := func() {
+		n, err := s.NextNumber(ctx, "a", "s")
+		must(t, err)
+		nr := newRun(c, fmt.Sprintf("r%04d", n), 1)
+		nr.Run.Space, nr.Run.Number = "s", n
+		_, _, err = s.CreateRun(ctx, nr)
+		must(t, err)
+	}
+	for i := range 57 {
+		if i%7 == 3 {
+			_, err := s.NextNumber(ctx, "a", "s")
+			must(t, err)
+			must(t, s.LoseNumber(ctx, "a", "s"))
+		}
+		add()
+	}
+	end(t, s, "r0001")
+	c.Add(2 * time.Hour)
+	expired, _, err := s.Expired(ctx, c.Now(), store.PageQuery{})
+	must(t, err)
+	if len(expired) != 1 {
+		t.Fatalf("%d expired", len(expired))
+	}
+	must(t, s.ForgetExpired(ctx, expired[0]))
+	d.rows.Store(0)
+	last, got := int64(1<<62), 0
+	for below := int64(0); ; {
+		runs, next, err := s.RunsBelow(ctx, "a", "s", below, 10)
+		must(t, err)
+		for _, r := range runs {
+			if r.Number >= last {
+				t.Errorf("run %d after %d", r.Number, last)
+			}
+			last, got = r.Number, got+1
+		}
+		if next == 0 {
+			break
+		}
+		add() // does not move what is to come
+		below = next
+	}
+	if got != 56 || d.rows.Load() != 56 {
+		t.Errorf("%d runs, %d rows are read", got, d.rows.Load())
+	}
+	if runs, next, err := s.RunsBelow(ctx, "a", "t", 0, 10); err != nil || len(runs) != 0 || next != 0 {
+		t.Errorf("of another space: %v, %d, %v", runs, next, err)
+	}
+}

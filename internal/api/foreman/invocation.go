@@ -1,7 +1,6 @@
 package foreman
 
 import (
-	"math"
 	"net/http"
 	"slices"
 
@@ -239,22 +238,20 @@ const runsAtOnce = 500
 
 // eachRun calls f for every run, newest first.
 func (s *server) eachRun(c *call, f func(job.Run) error) error {
-	last := int64(math.MaxInt64)
-	for skip := 0; ; {
-		runs, _, err := s.Dispatch.RunsByNumber(c.ctx(), c.who, space, skip, runsAtOnce)
-		if err != nil || len(runs) == 0 {
+	for below := int64(0); ; {
+		runs, next, err := s.Dispatch.RunsBelow(c.ctx(), c.who, space, below, runsAtOnce)
+		if err != nil {
 			return err
 		}
 		for _, run := range runs {
-			if run.Number >= last {
-				continue // runs that were made meanwhile have moved it here
-			}
-			last = run.Number
 			if err := f(run); err != nil {
 				return err
 			}
 		}
-		skip += len(runs)
+		if next == 0 {
+			return nil
+		}
+		below = next
 	}
 }
 
