@@ -140,6 +140,9 @@ func (d *Dispatcher) begin(ctx context.Context, run job.Run, j job.Job, now time
 		return is, nil, nil
 	}
 	targets, err := d.foundAgain(ctx, j)
+	if err == nil && !j.Limits.DefaultTimeout {
+		err = d.checkFollowed(ctx, &order{job: j, targets: targets})
+	}
 	switch job.CodeOf(err) {
 	case "":
 	case job.Invalid, job.NotFound, job.Unsupported, job.TooLarge:

@@ -118,6 +118,37 @@ func TestFire_SlowlyStored(t *testing.T) {
 	}
 }
 
+// A command that could not be followed to its end is refused when it is known on what
+// it is to run, as a submit refuses it; one that has its limit by default only is cut
+// off where it has to be.
+func TestFire_LongCommandsNeedLinux(t *testing.T) {
+	ctx := context.Background()
+	b, _, a, tpl := timed(t)
+	b.saved(t)(b.SaveDevices(ctx, admin, []inventory.DeviceInput{{Name: "W", Address: ptr("127.1.0.9"), Platform: ptr(job.PlatformWindows)}}))
+	c := b.Config
+	c.LongestAttempt, c.Alarms, c.Settle = 14*time.Minute, a, b.settleUnbegun
+	d := dispatch.New(c)
+	defer d.Close()
+	for _, x := range []struct {
+		query            string
+		given, byDefault time.Duration
+		want             string
+	}{
+		{"name = R1", time.Hour, 0, "12:00=queued"},
+		{"name = W", 10 * time.Minute, 0, "12:00=queued"},
+		{"name = W", 0, time.Hour, "12:00=queued"},
+		{"name ^ (R1, W)", time.Hour, 0, "12:00=failed/targets"},
+	} {
+		got, err := d.Submit(ctx, operator, dispatch.Submission{TemplateID: tpl, Select: &job.Selection{Query: x.query, Dynamic: true},
+			Schedule: &job.Recurrence{At: &noon}, Timeout: x.given, DefaultTimeout: x.byDefault})
+		must(t, err)
+		must(t, d.Fire(ctx, "default", got.Schedule.ID, noon))
+		if s := runsOf(t, d, got.Schedule.ID); s != x.want {
+			t.Errorf("%s %s %s: %s", x.query, x.given, x.byDefault, s)
+		}
+	}
+}
+
 // Whoever goes away while a run is made leaves no number behind that names none.
 func TestNumbers_CallersThatGoAway(t *testing.T) {
 	b, _, a, tpl := timed(t)
