@@ -348,6 +348,7 @@ func (b *bad) abort() error {
 		if _, err := client.StopExecution(b.t.Context(), &sfn.StopExecutionInput{ExecutionArn: &arn}); err != nil {
 			return err
 		}
+		b.proxy.hits.Add(1)
 	}
 	return nil
 }
