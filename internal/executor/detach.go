@@ -49,6 +49,16 @@ func (d *deviceCall) hold(ctx context.Context) time.Duration {
 	return d.w.Limits.Timeout
 }
 
+// leaving reports whether this process is about to end.
+func (d *deviceCall) leaving() bool {
+	select {
+	case <-d.Leaving:
+		return true
+	default:
+		return false
+	}
+}
+
 // length is how long an attempt takes of a call.
 func (d *deviceCall) length(ctx context.Context) time.Duration {
 	if d.w.Detach == "" {
@@ -247,7 +257,7 @@ func (a *attendance) follow(ctx context.Context) (sent bool, err error) {
 			return sent, nil
 		}
 		left := most - time.Since(held)
-		if left <= 0 {
+		if left <= 0 || d.leaving() {
 			return sent, nil
 		}
 		if err = a.look(ctx, s, min(d.Every, left)); err != nil {

@@ -119,6 +119,9 @@ type Config struct {
 	// 0: HeldWait. With Stay it stays with every one for as long as that runs.
 	Hold time.Duration
 	Stay bool
+	// Leaving, when not nil and closed, has calls leave detached commands to
+	// those who come next.
+	Leaving <-chan struct{}
 }
 
 // Executor is safe for use by many goroutines at once.

@@ -94,6 +94,7 @@ type App struct {
 	bolt      *boltstore.Store
 	store     *store.Store
 	dispatch  *dispatch.Dispatcher
+	tasks     *task.Functions
 	workflow  *localworkflow.Workflow
 	alarms    *localschedule.Alarms
 	metrics   *metrics.Metrics
@@ -163,6 +164,7 @@ func (a *App) wire(ctx context.Context) error {
 		Observer: a.metrics,
 		Settled:  func(tenant, run string) { a.dispatch.Notify(tenant, run) },
 	})
+	a.tasks = tasks
 	a.workflow = localworkflow.New(localworkflow.Config{
 		Plan: tasks.Plan, Execute: tasks.Execute, Finish: tasks.Finish, MaxConcurrency: a.cfg.Concurrency, Log: a.log})
 	if a.alarms, err = localschedule.Open(ctx, localschedule.Config{Store: a.store, Log: a.log,
@@ -287,9 +289,10 @@ func (a *App) Run(ctx context.Context) error {
 
 // Drain lets the devices that are being worked on finish, starts no others,
 // and returns when none is left or ctx ends; what is left then is cut off and
-// resumed by the next start. Events that the webhook does not take within its
+// resumed by the next start. Commands that run detached are left to it at once. Events that the webhook does not take within its
 // grace are logged and dropped, which is no error.
 func (a *App) Drain(ctx context.Context) error {
+	a.tasks.Leave()
 	err := a.workflow.Close(ctx)
 	a.dispatch.Close()
 	if a.webhook != nil {

@@ -360,10 +360,12 @@ func TestDetached_OneProcessStays(t *testing.T) {
 	}{
 		"to the end": {func(*lab, RunRef) {}, job.ResultSucceeded, false},
 		"canceled":   {func(l *lab, ref RunRef) { l.cancel(ref) }, job.ResultCanceled, false},
+		"draining":   {func(l *lab, _ RunRef) { l.leave() }, job.ResultRunning, true},
 		"connection": {func(l *lab, _ RunRef) { l.fleet.Devices[0].DropAll() }, job.ResultRunning, true},
 	} {
 		l := newLab(t, 1, nil)
 		one := l.functions(nil)
+		l.leave = one.Leave
 		ref := l.submit(jobSpec{body: "echo begun; sleep 0.6; echo done", limits: long()})
 		_, err := one.Plan(t.Context(), ref)
 		l.must(err)

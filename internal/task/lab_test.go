@@ -36,6 +36,7 @@ type lab struct {
 	ahead  atomic.Int64 // of the clock
 	runs   int
 	ids    []int64
+	leave  func() // of the process under test
 }
 
 func newLab(t *testing.T, devices int, behave func(i int) sshsim.Behaviour) *lab {

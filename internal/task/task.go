@@ -97,6 +97,8 @@ type Functions struct {
 	cfg   Config
 	exec  *executor.Executor
 	runs  runCache
+	leave sync.Once
+	left  chan struct{} // closed by Leave
 	mu    sync.Mutex
 	calls map[string]runID // Executes under way, by owner
 	busy  map[runID]int
@@ -119,14 +121,20 @@ func New(c Config) *Functions {
 	if c.Limits.Slack == 0 {
 		c.Limits.Slack = defaultSlack
 	}
+	left := make(chan struct{})
 	return &Functions{
 		cfg: c,
 		exec: executor.New(executor.Config{Dialer: c.Dialer, Clock: c.Clock, Every: c.Every, HeldWait: heldWait, Hold: c.Hold,
-			Stay: c.SoleOwner && c.Hold == 0}),
+			Stay: c.SoleOwner && c.Hold == 0, Leaving: left}),
+		left:  left,
 		calls: map[string]runID{},
 		busy:  map[runID]int{},
 	}
 }
+
+// Leave says that this process is about to end: Executes under way do not stay
+// with detached commands any more. What else they do they finish.
+func (f *Functions) Leave() { f.leave.Do(func() { close(f.left) }) }
 
 func (f *Functions) now() time.Time { return f.cfg.Clock().UTC() }
 
