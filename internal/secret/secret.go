@@ -45,6 +45,9 @@ type Box struct {
 	unknown map[uint32]time.Time // keys that it did not have, and when
 }
 
+// Keyset is a keyset, for who keeps one and does not look into it.
+type Keyset = keyset.Handle
+
 // Keeper keeps a keyset where other processes find it too.
 type Keeper interface {
 	// Load returns the keyset as it is now.
