@@ -16,9 +16,6 @@ func (s *server) templateChange(c *call, was job.Template) (func(*job.Template) 
 	if err != nil {
 		return nil, err
 	}
-	if o.empty() && was.ID != 0 {
-		return nil, errMissing("job_template")
-	}
 	var taken problems
 	if name, err := o.get("name").text(); err == nil && o.has("name") && name != was.Name {
 		if err := s.checkName(c, &taken, name, was.ID); err != nil {

@@ -81,13 +81,16 @@ func (c *call) flag(name string, otherwise bool) (bool, error) {
 }
 
 // root returns the object under the root key of a body; a body without it is
-// taken for the object itself.
-func (c *call) root(name string) (object, error) {
-	v := c.body.get(name)
-	if !v.present() {
-		return c.body, nil
+// taken for the object itself. A change that says nothing is a mistake.
+func (c *call) root(name string) (o object, err error) {
+	o = c.body
+	if v := c.body.get(name); v.present() {
+		o, err = v.object()
 	}
-	return v.object()
+	if err == nil && o.empty() && c.r.Method == http.MethodPut {
+		err = errMissing(name)
+	}
+	return o, err
 }
 
 // read reads the query and the body, and checks the taxonomy and the media type.
@@ -112,9 +115,6 @@ func (c *call) read() error {
 	}
 	if err := c.checkTaxonomy(); err != nil {
 		return err
-	}
-	if broken == nil && c.r.Method == http.MethodPut && c.body.empty() {
-		return errMissing(c.route.root())
 	}
 	return broken
 }

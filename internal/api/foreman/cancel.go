@@ -228,6 +228,8 @@ func (s *server) selectAgain(c *call, run job.Run, again *dispatch.Again) (bool,
 		again.Statuses = append(resultsOf(resultError), resultsOf(resultCancelled)...)
 	case succeeded:
 		again.Statuses = resultsOf(resultSuccess)
+	case hosts.kind() == '[', hosts.kind() == '{': // chosen, and none: not all
+		return false, hosts.wrong("an array of at least one host")
 	default:
 		return false, nil
 	}

@@ -54,7 +54,7 @@ func TestCancel_Force(t *testing.T) {
 		if done["status"] != 4.0 || done["cancelled"] != 1.0 {
 			t.Errorf("twice %v: %v", twice, done)
 		}
-		if out := strings.Join(lines(l.output(got, "R1", "")), "|"); !strings.Contains(out, "Task aborted: the task might be still running on the proxy") {
+		if out := strings.Join(lines(l.output(got, "R1", "")), "|"); !strings.Contains(out, "Task aborted: the task might be still running on the proxy") || strings.Contains(out, job.MessageAborted) {
 			t.Errorf("twice %v: %s", twice, out)
 		}
 	}
@@ -144,6 +144,8 @@ func TestRerun(t *testing.T) {
 		`{"succeeded_only":true}`:                        {"R1", "name ^ (R1)"},
 		fmt.Sprintf(`{"host_ids":[%d]}`, l.device("R2")): {"R2", "name ^ (R2)"},
 		fmt.Sprintf(`{"host_ids":["R3",%d],"failed_only":true}`, l.device("R1")): {"R1 R3", "name ^ (R1,R3)"},
+		`{"failed_only":true,"host_ids":[]}`:                                     {"R2 R3", "name ^ (R2,R3)"},
+		`{"failed_only":null,"host_ids":null}`:                                   {"R1 R2 R3", "name ~ R"},
 	} {
 		got := want(t, l.Service, 201, post(path, body))
 		if hostNames(got) != wanted[0] || dig(got, "targeting", "search_query") != wanted[1] {
@@ -153,7 +155,8 @@ func TestRerun(t *testing.T) {
 			t.Errorf("%s: %v", body, shown["targeting"])
 		}
 	}
-	for body, status := range map[string]int{`{"failed_only":"maybe"}`: 422, `{"host_ids":[999]}`: 422, `{"host_ids":{"a":1}}`: 422, `[]`: 400} {
+	for body, status := range map[string]int{`{"failed_only":"maybe"}`: 422, `{"host_ids":[999]}`: 422, `{"host_ids":{"a":1}}`: 422, `[]`: 400,
+		`{"host_ids":[]}`: 422, `{"host_ids":{}}`: 422, `{"host_ids":[],"failed_only":false}`: 422} {
 		if a := l.Do(post(path, body)); a.Status != status {
 			t.Errorf("%s: %d %s", body, a.Status, a.Body)
 		}

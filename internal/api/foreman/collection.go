@@ -27,7 +27,7 @@ func (c *call) paging() (paging, error) {
 			return p, err
 		}
 	}
-	n, given, err := c.param("page").integer()
+	n, given, err := c.param("page").count()
 	switch {
 	case err != nil:
 		return p, err
@@ -41,7 +41,7 @@ func (c *call) paging() (paging, error) {
 		p.perPage, p.all = math.MaxInt, true
 		return p, nil
 	}
-	n, given, err = per.integer()
+	n, given, err = per.count()
 	switch {
 	case err != nil:
 		return p, err

@@ -111,3 +111,32 @@ func TestMethods(t *testing.T) {
 		t.Errorf("OPTIONS of nothing: %v", a)
 	}
 }
+
+// A change that says nothing is a mistake, but first the thing to change must be
+// there.
+func TestChangesThatSayNothing(t *testing.T) {
+	s := apitest.Start(t, apitest.Options{})
+	want(t, s, 201, post("/api/bookmarks", object{"bookmark": object{"name": "m", "controller": "hosts", "query": "name = R1"}}))
+	for path, root := range map[string]string{"/api/job_templates/": "job_template", "/api/bookmarks/": "bookmark", "/api/hosts/": "host",
+		"/api/remote_execution_features/": "remote_execution_feature", "/api/templates/1/template_inputs/": "template_input"} {
+		for _, body := range []object{{}, {root: nil}, {root: object{}}} {
+			wantBody(t, s, 422, `{"error":{"message":"param is missing or the value is empty: `+root+`"}}`, put(path+"1", body))
+			wantBody(t, s, 404, `{"error":{"message":"Resource `+root+` not found by id '999'"}}`, put(path+"999", body))
+		}
+	}
+	wantBody(t, s, 404, `{"error":{"message":"Resource recurring_logic not found by id '999'"}}`, put("/foreman_tasks/api/recurring_logics/999", object{}))
+}
+
+// The number of a page and the size of one may be larger than any number.
+func TestPages_OfAnySize(t *testing.T) {
+	s := apitest.Start(t, apitest.Options{})
+	for query, rows := range map[string]string{"per_page=99999999999999999999": "R1,R2", "page=99999999999999999999": "", "page=9223372036854775807&per_page=9223372036854775807": "",
+		"page=1&per_page=0009007199254740992": "R1,R2"} {
+		if got := want(t, s, 200, get("/api/hosts?"+query)); names(got, "name") != rows {
+			t.Errorf("%s: %v", query, got)
+		}
+	}
+	for _, query := range []string{"per_page=0", "page=-99999999999999999999", "page=1e99", "per_page=x"} {
+		want(t, s, 422, get("/api/hosts?"+query))
+	}
+}

@@ -1,6 +1,7 @@
 package foreman
 
 import (
+	"errors"
 	"net/http"
 	"slices"
 	"strconv"
@@ -111,8 +112,9 @@ func (s *server) updateFeature(c *call) (answer, error) {
 
 // featureError is E14 for a template that cannot do a feature.
 func featureError(err error, id int64) error {
-	if job.CodeOf(err) == job.Invalid {
-		return validationFailed(id, problem{"job_template_id", job.MessageOf(err)})
+	var e *job.Error
+	if errors.As(err, &e) && e.Code == job.Invalid {
+		return validationFailed(id, problem{"job_template_id", e.Message})
 	}
 	return err
 }

@@ -195,7 +195,7 @@ func TestFeatures(t *testing.T) {
 	if found := want(t, s, http.StatusOK, get(templates+"?search=feature.label+%3D+puppet_run_host")); names(found, "name") != "other" {
 		t.Errorf("%v", found)
 	}
-	want(t, s, http.StatusUnprocessableEntity, change(777))
+	wantBody(t, s, 422, `{"error":{"errors":{"job_template_id":["there is no template 777"]},"full_messages":["Job template there is no template 777"],"id":2}}`, change(777))
 	snippet := makeTemplate(t, s, "snippet", object{"snippet": true})
 	want(t, s, http.StatusUnprocessableEntity, change(snippet["id"]))
 	if f := want(t, s, http.StatusOK, change(nil)); f["job_template_id"] != nil {

@@ -1,6 +1,7 @@
 package foreman
 
 import (
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -67,12 +68,12 @@ func lineSets(r job.Result) []lineSet {
 	for _, m := range o.Marks {
 		at := float64(m.At) / 1e3
 		if at <= last {
-			at = last + tick
+			at = ticked(last)
 		}
 		upTo(m.Stdout, m.Stderr, at)
 	}
 	after := func() float64 { // the moment of what is said about the end
-		at := last + tick
+		at := ticked(last)
 		if end := firstTime(r.Ended, r.Started); end != nil && epoch(*end) > at {
 			at = epoch(*end)
 		}
@@ -91,8 +92,9 @@ func lineSets(r job.Result) []lineSet {
 	return all
 }
 
-// tick is what lies between two line sets at least, in seconds.
-const tick = 0.001
+// ticked is the next moment that a line set can have, in seconds: a millisecond on,
+// with no more digits than that.
+func ticked(moment float64) float64 { return math.Round((moment+0.001)*1e6) / 1e6 }
 
 // boundary returns the greatest offset up to n that does not split a character.
 func boundary(s string, n int) int {
@@ -125,6 +127,7 @@ func trouble(r job.Result) string {
 	}
 	switch {
 	case r.Reason == job.ReasonExitStatus && r.Exit != nil: // the last line says it
+	case r.Message == job.MessageAborted: // said already, in Foreman's words
 	case r.Message != "":
 		said = append(said, r.Message)
 	case len(said) == 0 && r.Status != job.ResultSucceeded:

@@ -2,6 +2,7 @@ package foreman
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -68,6 +69,8 @@ func TestLineSets(t *testing.T) {
 		{"time limit", job.Result{Status: job.ResultTimedOut, Reason: job.ReasonTimeLimit, Started: &linesStart, Ended: ptr(linesStart.Add(time.Second)),
 			Output: job.Output{Stdout: "a", Marks: []job.Mark{{At: at(0.5), Stdout: 1}}}},
 			[]wantLine{{"stdout", "a", 0.5}, {"debug", msgTimeout + "\n", 1}, {"stdout", "Exit status: EXCEPTION", 1.001}}},
+		{"nobody waited", job.Result{Status: job.ResultCanceled, Reason: job.ReasonStopUnsure, Message: job.MessageAborted, Started: &linesStart, Ended: &linesStart},
+			[]wantLine{{"debug", msgAborted + "\n", 0}, {"stdout", "Exit status: EXCEPTION", 0.001}}},
 		{"exit status says it", job.Result{Status: job.ResultFailed, Reason: job.ReasonExitStatus, Exit: ptr(1), Started: &linesStart, Ended: &linesStart},
 			[]wantLine{{"stdout", "Exit status: 1", 0}}},
 	} {
@@ -127,6 +130,15 @@ func TestReasonTexts_SayEveryReasonOfAResult(t *testing.T) {
 		got := lineSets(r)
 		if !slices.ContainsFunc(got, func(l lineSet) bool { return l.Type == lineDebug && len(l.text) > 10 }) {
 			t.Errorf("%s: nothing is said: %+v", reason, got)
+		}
+	}
+}
+
+// A millisecond more is a millisecond more, without the digits of a sum of floats.
+func TestTicked(t *testing.T) {
+	for moment, want := range map[float64]string{1795314684.314: "1795314684.315", 1795314847.08: "1795314847.081", 1795314803.807087: "1795314803.808087"} {
+		if got := strconv.FormatFloat(ticked(moment), 'f', -1, 64); got != want {
+			t.Errorf("%v: %s", moment, got)
 		}
 	}
 }

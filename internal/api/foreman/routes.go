@@ -28,16 +28,6 @@ type route struct {
 	handle           func(s *server, c *call) (answer, error)
 }
 
-// root is the key under which the attributes of the resource are sent.
-func (r *route) root() string {
-	for _, p := range r.params {
-		if p.typ == typeHash {
-			return p.name
-		}
-	}
-	return ""
-}
-
 // routes is the table.
 func routes() []route {
 	return slices.Concat(

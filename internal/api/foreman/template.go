@@ -310,7 +310,7 @@ func unlessLocked(change func(*job.Template) error) func(*job.Template) error {
 // dispatch.
 var templateProblems = []struct{ field, attribute string }{
 	{"name", "name"}, {"category", "job_category"}, {"description_format", "description_format"}, {"description", "description"},
-	{"become_user", "effective_user.value"}, {"timeout", "execution_timeout_interval"},
+	{"become_user", "effective_user.value"}, {"timeout", "execution_timeout_interval"}, {"includes", "base"},
 }
 
 // templateError is E14 for what dispatch finds wrong with a template.

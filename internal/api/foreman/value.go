@@ -182,6 +182,16 @@ func (v value) integer() (n int64, given bool, err error) {
 	return n, true, nil
 }
 
+// count is integer for what may be larger than any number here: that is taken for
+// the largest.
+func (v value) count() (n int64, given bool, err error) {
+	s, _ := v.text()
+	if s = strings.TrimSpace(s); len(s) > 15 && strings.Trim(s, "0123456789") == "" {
+		return 1<<53 - 1, true, nil
+	}
+	return v.integer()
+}
+
 // object returns an object; an empty one when absent, null or "".
 func (v value) object() (object, error) {
 	o := object{path: v.name}
