@@ -38,7 +38,7 @@ func (d *deviceCall) step(ctx context.Context) (wait time.Duration, again bool, 
 			return clampWait(min(d.Spacing, left)), false, nil
 		}
 		if d.w.Limits.OnUnknown != job.OnUnknownRepeat || d.r.Attempts >= d.w.Limits.MaxAttempts() {
-			return d.end(ctx, lost(d.r, now))
+			return d.end(ctx, d.r.Lost(now))
 		}
 		// A dead claim of a job that repeats: claimed anew below.
 	case d.r.Status == job.ResultPending && d.r.NotBefore != nil && d.r.NotBefore.After(now):
@@ -95,13 +95,6 @@ func (d *deviceCall) pace(ctx context.Context) (inTime bool, err error) {
 // clampWait keeps a wait in whole seconds, at least one.
 func clampWait(d time.Duration) time.Duration {
 	return max(time.Second, (d + time.Second - 1).Truncate(time.Second))
-}
-
-func lost(r job.Result, now time.Time) job.Result {
-	r.Status, r.Reason = job.ResultUnknown, job.ReasonLost
-	r.Message = "the executor went away before the result was recorded"
-	r.Claim, r.NotBefore, r.Ended = nil, nil, &now
-	return r
 }
 
 func (d *deviceCall) refused(now time.Time) job.Result {

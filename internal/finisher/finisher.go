@@ -201,7 +201,7 @@ func Close(r job.Result, cause Cause, now time.Time) (job.Result, bool) {
 		case r.Detached != nil && cause == Overdue:
 			r = ended(r, job.ResultTimedOut, job.ReasonDeadline, "the run's deadline passed while the command ran: it is not known whether it has stopped", now)
 		default:
-			r = Lost(r, now)
+			r = r.Lost(now)
 		}
 	case job.ResultPending:
 		r.NotBefore, r.Claim, r.Ended = nil, nil, &now
@@ -220,12 +220,6 @@ func Close(r job.Result, cause Cause, now time.Time) (job.Result, bool) {
 		return r, false
 	}
 	return r, true
-}
-
-// Lost is the result of a device whose executor went away: nothing is known of
-// its command.
-func Lost(r job.Result, now time.Time) job.Result {
-	return ended(r, job.ResultUnknown, job.ReasonLost, "the executor went away before the result was recorded", now)
 }
 
 // Aborted is the result of a device whose run was canceled without waiting for

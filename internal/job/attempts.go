@@ -54,6 +54,14 @@ func (r Run) Unreached() (ResultStatus, string) {
 	return ResultSkipped, ReasonCapacity
 }
 
+// Lost is the result of a device whose executor went away: nothing is known of
+// its command.
+func (r Result) Lost(now time.Time) Result {
+	r.Status, r.Reason, r.Message = ResultUnknown, ReasonLost, "the executor went away before the result was recorded"
+	r.Claim, r.Detached, r.NotBefore, r.Ended = nil, nil, nil, &now
+	return r
+}
+
 // Done returns how many results are terminal.
 func (c Counts) Done() int {
 	return c.Succeeded + c.Failed + c.Unreachable + c.Canceled + c.Skipped + c.TimedOut + c.Unknown
