@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 // apidocRoutes are those that describe the API. Clients load the description
@@ -120,5 +121,6 @@ func describe(parent string, params []param) []fields {
 // title is a name as people write it: job_invocations is "Job invocations".
 func title(name string) string {
 	name = strings.ReplaceAll(name, "_", " ")
-	return strings.ToUpper(name[:1]) + name[1:]
+	_, first := utf8.DecodeRuneInString(name)
+	return strings.ToUpper(name[:first]) + name[first:]
 }

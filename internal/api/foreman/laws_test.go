@@ -95,7 +95,7 @@ func family() apitest.Family {
 			post(templates+"/import", object{}), post(templates+"/import", object{"template": object{}}), post(templates+"/hello/clone", object{}),
 			post("/api/bookmarks", object{}), post("/api/bookmarks", bookmark(strings.Repeat("x", 5000), "x")), post("/api/bookmarks", bookmark("x\x00", "x")),
 			post("/api/bookmarks", bookmark("x", strings.Repeat("x", 1<<17))),
-			put("/api/hosts/R1", object{"host": object{"comment": "x\x00"}}), put("/api/hosts/R1", object{"host": 5}), put("/api/hosts/R1", object{"host": object{"name": "R2"}}),
+			put("/api/hosts/R1", object{"host": object{"comment": "x\x00"}}), put("/api/hosts/R1", object{"host": 5}), put("/api/hosts/R1", object{"": 0}), put("/api/hosts/R1", object{"host": object{"name": "R2"}}),
 			put("/api/remote_execution_features/run_script", object{"remote_execution_feature": object{"job_template_id": "x"}}),
 			put("/api/remote_execution_features/zz", object{"remote_execution_feature": object{"job_template_id": 1}}),
 			get("/api/zz"), get("/api/hosts/R1/zz"), get("/foreman_tasks/api/zz"), get("/ansible/zz"), get("/apidoc/zz"), get("/api/hosts?page=x"), get("/api/hosts?order=zz"),

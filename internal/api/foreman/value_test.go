@@ -156,7 +156,8 @@ func TestSplitPathAndFind(t *testing.T) {
 
 func TestHumanize(t *testing.T) {
 	for in, want := range map[string]string{"name": "Name", "job_category": "Job category", "template_inputs.fact_name": "Template inputs fact name",
-		"job_template_id": "Job template", "execution_timeout_interval": "Execution timeout interval"} {
+		"job_template_id": "Job template", "execution_timeout_interval": "Execution timeout interval",
+		"": "", "änderung": "Änderung", "_": " ", "_id": ""} {
 		if got := humanize(in); got != want {
 			t.Errorf("%s is %s", in, got)
 		}
