@@ -15,7 +15,8 @@ import (
 // until when somebody is expected to look again. Whoever comes looks, and writes
 // the row once: the result, or what was printed so far and the next such moment. No
 // claim is needed for that: looking changes nothing on the device, and of two that
-// write at once one is told Conflict.
+// write at once one is told Conflict. Only the one whose result is stored has the
+// device forget the command.
 //
 // That a command is started once is the device's doing: see device.Detacher. The row
 // says before the start that there may be one, so that whoever finds the row of an
@@ -106,6 +107,21 @@ func (d *deviceCall) resume(ctx context.Context) (time.Duration, bool, error) {
 	}
 	now = d.Clock()
 	d.r.Claim = &job.Claim{Owner: d.Owner, Until: d.until(ctx, now, d.hold(ctx))}
+	if d.r.Detached.Started == nil {
+		// It may have to be started, which takes a claim: of two that come at
+		// once one would start what the other has seen to its end and forgotten.
+		rev, err := d.Ledger.Write(ctx, d.r)
+		if job.CodeOf(err) == job.Conflict {
+			// With a write of our own, perhaps, of which the answer got lost.
+			if err := d.reload(ctx); err != nil || !d.mine {
+				return 0, err == nil, err
+			}
+		} else if err != nil {
+			return 0, false, err
+		} else {
+			d.r.Rev = rev
+		}
+	}
 	d.mine = true
 	return d.attend(ctx, true)
 }

@@ -3,6 +3,7 @@ package task
 import (
 	"context"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -298,6 +299,47 @@ func TestDetached_StartWithoutAnAnswer(t *testing.T) {
 	}
 }
 
+// Of two that may have to start a command, one waits: after the other has had the
+// device forget the command, a start would be a second one.
+func TestDetached_TwoThatMayStart(t *testing.T) {
+	l := newLab(t, 1, func(int) sshsim.Behaviour { return sshsim.Behaviour{DropAt: sshsim.StageScript} })
+	ref := l.planned(jobSpec{body: "echo hello", limits: long()})
+	if e := l.round(l.function(nil), ref, 0); !e.Again || l.row(ref).Detached.Started != nil {
+		t.Fatalf("%+v, %+v", e, l.row(ref))
+	}
+	l.fleet.Devices[0].Behave(func(b *sshsim.Behaviour) { *b = sshsim.Behaviour{} })
+	var claims sync.WaitGroup
+	claims.Add(1)
+	var once sync.Once
+	slow := l.function(func(c *Config) {
+		c.Store = store.New(&counted{Driver: l.driver, fail: func(_ string, row store.Row) error {
+			if isResult(row) {
+				once.Do(claims.Wait) // it has read the row, and the other is faster
+			}
+			return nil
+		}}, store.Options{Clock: l.now})
+	})
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for round := 1; round < 5; round++ {
+			e, err := slow.Execute(t.Context(), UnitRef{V: Version, Tenant: tenant, Run: ref.Run, Round: round})
+			if err != nil || !e.Again {
+				return
+			}
+		}
+	}()
+	time.Sleep(50 * time.Millisecond)
+	for round := 1; round < 5 && l.round(l.function(nil), ref, round).Again; round++ {
+		time.Sleep(20 * time.Millisecond)
+	}
+	claims.Done()
+	<-done
+	if r := l.row(ref); r.Status != job.ResultSucceeded || l.fleet.Executions() != 1 || l.fleet.Devices[0].Detached() != 0 {
+		t.Errorf("%+v after %d commands", r, l.fleet.Executions())
+	}
+}
+
 func TestDetached_FurtherAttempts(t *testing.T) {
 	limits := long()
 	limits.Retries = job.Retries{Count: 1, Wait: 10 * time.Millisecond}
@@ -408,7 +450,12 @@ func TestDetached_WhatDoesNotDetach(t *testing.T) {
 // units. And a closed run's unit has work as long as one of its commands runs.
 func TestDetached_UnitsOfSeveralDevices(t *testing.T) {
 	for _, cancel := range []bool{false, true} {
-		l := newLab(t, 3, nil)
+		l := newLab(t, 3, func(i int) sshsim.Behaviour {
+			if cancel && i == 1 {
+				return sshsim.Behaviour{Delay: time.Hour}
+			}
+			return sshsim.Behaviour{}
+		})
 		ref := l.planned(jobSpec{body: "echo begun; sleep 0.2", limits: long()})
 		run := l.stored(ref)
 		next := run
