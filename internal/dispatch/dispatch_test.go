@@ -112,6 +112,10 @@ func newBench(t testing.TB) *bench {
 		Settle: func(ctx context.Context, tenant, run string) (bool, error) { return b.settle(ctx, tenant, run) },
 	})
 	t.Cleanup(b.Close)
+	// Who makes a schedule must be there when it makes its runs.
+	for _, p := range []job.Principal{admin, operator} {
+		must(t, b.store.PutUser(t.Context(), &job.User{Meta: job.Meta{Tenant: p.Tenant, Name: p.Name}, Role: p.Role, PasswordHash: secret.NobodysHash()}))
+	}
 	return b
 }
 

@@ -136,6 +136,12 @@ func (d *Dispatcher) begin(ctx context.Context, run job.Run, j job.Job, now time
 		is.Due = now
 		return is, nil, nil
 	}
+	switch may, err := d.mayRun(ctx, run.Tenant, run.Creator); {
+	case err != nil:
+		return is, nil, err
+	case !may:
+		return unfound(run, now, "the user "+strconv.Quote(run.Creator)+" is gone, or may not run jobs any more"), nil, nil
+	}
 	if !run.Unresolved {
 		return is, nil, nil
 	}
@@ -152,6 +158,20 @@ func (d *Dispatcher) begin(ctx context.Context, run job.Run, j job.Job, now time
 	}
 	is.Unresolved, is.Total, is.Shards = false, len(targets), store.ShardsFor(len(targets))
 	return is, targets, nil
+}
+
+// mayRun reports whether a user may still run jobs in a tenant: a schedule has
+// no rights that who made it has lost.
+func (d *Dispatcher) mayRun(ctx context.Context, tenant, name string) (bool, error) {
+	u, err := d.Store.User(ctx, name)
+	if job.CodeOf(err) == job.NotFound {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	p, err := In(job.Principal{Tenant: u.Tenant, Name: u.Name, Role: u.Role}, tenant)
+	return err == nil && p.Role.Allows(job.ActRun), nil
 }
 
 // foundAgain finds the devices of a job's selection as they are now.

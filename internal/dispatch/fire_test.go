@@ -326,3 +326,45 @@ func TestSchedule_OfALargeFleet(t *testing.T) {
 		}
 	}
 }
+
+// A schedule has no rights that who made it has lost.
+func TestFire_WhoMadeItMustStillBeAllowed(t *testing.T) {
+	ctx := context.Background()
+	b, d, _, tpl := timed(t)
+	got, err := d.Submit(ctx, operator, dispatch.Submission{TemplateID: tpl, Select: byQuery("name = R1"), Schedule: hourly()})
+	must(t, err)
+	first := got.Run.ID
+	demoted := func(role job.Role) {
+		u, err := b.store.User(ctx, operator.Name)
+		must(t, err)
+		u.Role = role
+		must(t, b.store.PutUser(ctx, &u))
+	}
+	demoted(job.Viewer)
+	must(t, d.Fire(ctx, "default", got.Schedule.ID, noon))
+	run, err := d.Run(ctx, admin, first)
+	must(t, err)
+	if run.Reason != job.ReasonTargets || run.Message != `the user "ops" is gone, or may not run jobs any more` || len(b.started) != 0 {
+		t.Fatalf("%+v, started %v", run, b.started)
+	}
+	// With the rights the schedule goes on; without the user it does not.
+	demoted(job.Operator)
+	sc, err := d.Schedule(ctx, admin, got.Schedule.ID)
+	must(t, err)
+	b.advance(time.Hour)
+	must(t, d.Fire(ctx, "default", sc.ID, *sc.Next))
+	if len(b.started) != 1 || b.started[0] != sc.NextRun {
+		t.Fatalf("started %v, want %s", b.started, sc.NextRun)
+	}
+	u, err := b.store.User(ctx, operator.Name)
+	must(t, err)
+	must(t, b.store.DeleteUser(ctx, u))
+	b.advance(time.Hour)
+	if sc, err = d.Schedule(ctx, admin, sc.ID); err != nil {
+		t.Fatal(err)
+	}
+	must(t, d.Fire(ctx, "default", sc.ID, *sc.Next))
+	if run, err = d.Run(ctx, admin, sc.NextRun); err != nil || run.Reason != job.ReasonTargets || len(b.started) != 1 {
+		t.Fatalf("%+v %v, started %v", run, err, b.started)
+	}
+}
