@@ -340,7 +340,10 @@ func TestSavedQueries_AreSeenByTheirOwnersAndWhenPublic(t *testing.T) {
 		must(t, err)
 		return q
 	}
-	mine, open := add(operator, "same", false), add(operator, "same", true)
+	mine, open := add(operator, "same", false), add(operator, "open", true)
+	theirs := add(mate, "same", false)
+	_, err := b.EditSavedQuery(ctx, operator, open.ID, func(q *job.SavedQuery) error { q.Title = "same"; return nil })
+	wantCode(t, err, job.AlreadyExists)
 	titles := func(p job.Principal) (ids []int64) {
 		qs, err := b.SavedQueries(ctx, p)
 		must(t, err)
@@ -352,13 +355,13 @@ func TestSavedQueries_AreSeenByTheirOwnersAndWhenPublic(t *testing.T) {
 	if got := titles(operator); !slices.Equal(got, []int64{mine.ID, open.ID}) {
 		t.Errorf("the owner sees %v", got)
 	}
-	if got := titles(mate); !slices.Equal(got, []int64{open.ID}) {
+	if got := titles(mate); !slices.Equal(got, []int64{open.ID, theirs.ID}) {
 		t.Errorf("another sees %v", got)
 	}
 	if got := titles(other); got != nil {
 		t.Errorf("another tenant sees %v", got)
 	}
-	_, err := b.SavedQuery(ctx, mate, mine.ID)
+	_, err = b.SavedQuery(ctx, mate, mine.ID)
 	wantCode(t, err, job.NotFound)
 	rename := func(q *job.SavedQuery) error { q.Title = "new"; return nil }
 	_, err = b.EditSavedQuery(ctx, mate, mine.ID, rename)

@@ -151,8 +151,8 @@ type Feature struct {
 	Button      bool   `json:"button,omitempty"`      // shown as a button of a device
 }
 
-// SavedQuery is a search under a name. Names need not be unique: Meta.Name is
-// made unique by the store's key, Title is what people gave it.
+// SavedQuery is a search under a name. Different owners may use one name: Meta.Name is
+// made from the owner, the subject and the title.
 type SavedQuery struct {
 	Meta
 	Title   string `json:"title"`

@@ -2,8 +2,9 @@ package store
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"slices"
-	"strconv"
 	"time"
 
 	"drover/internal/job"
@@ -204,15 +205,11 @@ func (s *Store) AllSavedQueries(ctx context.Context, tenant string, f func(job.S
 }
 
 // PutSavedQuery creates a saved query (prev nil) or replaces prev by next. Its
-// Meta.Name is made from its id.
+// Meta.Name is made from its owner, subject and title: nobody has two that are
+// called the same.
 func (s *Store) PutSavedQuery(ctx context.Context, prev, next *job.SavedQuery, audit ...job.AuditEntry) error {
-	if prev == nil {
-		id, err := s.ReserveIDs(ctx, next.Tenant, queries.name, 1)
-		if err != nil {
-			return err
-		}
-		next.ID, next.Name = id, strconv.FormatInt(id, 10)
-	}
+	name := sha256.Sum256(encode([]string{next.CreatedBy, next.Subject, next.Title}))
+	next.Name = hex.EncodeToString(name[:])
 	return queries.put(ctx, s, prev, next, audit, nil)
 }
 

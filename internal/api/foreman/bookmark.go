@@ -143,6 +143,9 @@ func (s *server) editBookmark(c *call, id int64) (job.SavedQuery, error) {
 		q.Subject = subjectOf(controller)
 		return checkBookmark(*q, controller, all).asError(id)
 	})
+	if job.CodeOf(err) == job.AlreadyExists { // somebody was faster
+		return q, validationFailed(id, problem{"name", "has already been taken"})
+	}
 	return q, orNotFound(err, "bookmark", c.path("id"))
 }
 

@@ -71,3 +71,27 @@ func TestBookmarks_Invalid(t *testing.T) {
 		}
 	}
 }
+
+// Of many who make the same bookmark at once one does.
+func TestBookmarks_MadeAtOnce(t *testing.T) {
+	s := apitest.Start(t, apitest.Options{})
+	made := make(chan int, 20)
+	for range cap(made) {
+		go func() {
+			made <- s.Do(post("/api/bookmarks", object{"bookmark": object{"name": "same", "controller": "hosts", "query": "name = R1"}})).Status
+		}()
+	}
+	got := map[int]int{}
+	for range cap(made) {
+		got[<-made]++
+	}
+	if got[http.StatusCreated] != 1 || got[http.StatusUnprocessableEntity] != cap(made)-1 {
+		t.Errorf("%v", got)
+	}
+	other := id(want(t, s, 201, post("/api/bookmarks", object{"bookmark": object{"name": "other", "controller": "hosts", "query": "x"}})))
+	wantBody(t, s, 422, `{"error":{"errors":{"name":["has already been taken"]},"full_messages":["Name has already been taken"],"id":`+other+`}}`,
+		put("/api/bookmarks/other", object{"bookmark": object{"name": "same"}}))
+	want(t, s, 200, del("/api/bookmarks/same"))
+	want(t, s, 200, put("/api/bookmarks/other", object{"bookmark": object{"name": "same"}}))
+	want(t, s, 201, post("/api/bookmarks", object{"bookmark": object{"name": "other", "controller": "hosts", "query": "x"}}))
+}
