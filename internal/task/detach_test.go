@@ -187,7 +187,7 @@ func TestDetached_Stops(t *testing.T) {
 			limits := long()
 			limits.RunTimeout = 4 * time.Hour
 			ref := l.planned(jobSpec{body: body, limits: limits})
-			e := l.round(l.function(nil), ref, 0)
+			e := l.round(l.function(func(c *Config) { c.Hold = 400 * time.Millisecond }), ref, 0)
 			if r := l.row(ref); !e.Again || r.Detached == nil || r.Detached.Started == nil || r.Claim.Owner != "" || r.Output.Stdout != "begun\n" {
 				t.Fatalf("%+v, %+v", e, r)
 			}
@@ -371,9 +371,15 @@ func TestDetached_FurtherAttempts(t *testing.T) {
 func TestDetached_ProcessIsStartedAnew(t *testing.T) {
 	l := newLab(t, 1, nil)
 	alone := func(c *Config) { c.SoleOwner, c.Limits = true, Deployment{} }
-	ref := l.planned(jobSpec{body: "echo begun; sleep 0.4; echo done", limits: long()})
+	ref := l.planned(jobSpec{body: "echo begun; sleep 0.8; echo done", limits: long()})
 	ctx, stop := context.WithCancel(t.Context())
-	time.AfterFunc(100*time.Millisecond, stop)
+	go func() {
+		for l.fleet.Executions() == 0 {
+			time.Sleep(time.Millisecond)
+		}
+		time.Sleep(50 * time.Millisecond)
+		stop()
+	}()
 	first := l.function(func(c *Config) { alone(c); c.Hold = time.Minute })
 	if _, err := first.Execute(ctx, UnitRef{V: Version, Tenant: tenant, Run: ref.Run}); err == nil {
 		t.Fatal("the process was not stopped")
@@ -385,7 +391,7 @@ func TestDetached_ProcessIsStartedAnew(t *testing.T) {
 	if out, err := second.Finish(t.Context(), ref); err != nil || out.Settled {
 		t.Fatalf("%+v, %v", out, err)
 	}
-	time.Sleep(400 * time.Millisecond)
+	time.Sleep(800 * time.Millisecond)
 	l.must(l.run(t.Context(), second, ref))
 	if run, rows := l.settled(ref); run.Status != job.Succeeded || rows[0].Output.Stdout != "begun\ndone\n" || l.fleet.Executions() != 1 {
 		t.Errorf("%s, %+v", run.Status, rows[0])
@@ -408,10 +414,16 @@ func TestDetached_OneProcessStays(t *testing.T) {
 		l := newLab(t, 1, nil)
 		one := l.functions(nil)
 		l.leave = one.Leave
-		ref := l.submit(jobSpec{body: "echo begun; sleep 0.6; echo done", limits: long()})
+		ref := l.submit(jobSpec{body: "echo begun; sleep 1.2; echo done", limits: long()})
 		_, err := one.Plan(t.Context(), ref)
 		l.must(err)
-		time.AfterFunc(200*time.Millisecond, func() { c.during(l, ref) })
+		go func() {
+			for l.fleet.Executions() == 0 {
+				time.Sleep(time.Millisecond)
+			}
+			time.Sleep(100 * time.Millisecond)
+			c.during(l, ref)
+		}()
 		e, err := one.Execute(t.Context(), UnitRef{V: Version, Tenant: tenant, Run: ref.Run})
 		l.must(err)
 		if r := l.row(ref); e.Again != c.again || r.Status != c.status {
@@ -419,6 +431,9 @@ func TestDetached_OneProcessStays(t *testing.T) {
 		}
 		if c.again && e.Wait != 20 {
 			t.Errorf("%s: comes back after %d s", name, e.Wait)
+		}
+		for c.again && l.fleet.Devices[0].Running() > 0 {
+			time.Sleep(10 * time.Millisecond)
 		}
 		l.must(l.run(context.Background(), one, ref))
 		if run, rows := l.settled(ref); l.fleet.Executions() != 1 || c.status != job.ResultCanceled && rows[0].Output.Stdout != "begun\ndone\n" {
