@@ -390,11 +390,12 @@ func open(t testing.TB, dir string) {
 	}
 }
 
-// forgetFolders removes the folders of the throw-away users.
+// forgetFolders removes the folders of the throw-away users, and root's.
 func forgetFolders(o *OpenSSH) {
 	if !o.Root {
 		return
 	}
+	_ = os.Remove("/var/tmp/drover-0") // root's, if it is empty
 	for _, user := range []string{o.User, o.Other} {
 		out, err := commandOutput("id", "-u", user)
 		uid := strings.TrimSpace(out)
