@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"drover/internal/inventory"
 	"drover/internal/job"
 )
 
@@ -61,6 +62,7 @@ func changeTemplate(t *job.Template, o object, ps *problems) error {
 		}
 		t.Limits.Timeout = time.Duration(n) * time.Second
 	}
+	changeStopAfter(t, o.get("stop_after"), ps)
 	changeEffectiveUser(t, r, &x)
 	x.Locations = taxonomyIDs(r, theLocation, x.Locations)
 	x.Organizations = taxonomyIDs(r, theOrganization, x.Organizations)
@@ -81,6 +83,29 @@ func changeTemplate(t *job.Template, o object, ps *problems) error {
 	setExtra(t, x)
 	checkTemplate(*t, x, ps)
 	return nil
+}
+
+// changeStopAfter reads our own attribute: a number of failed hosts after which
+// a job starts no more of them, or a percentage ("10%"); null, "" and 0: never.
+func changeStopAfter(t *job.Template, v value, ps *problems) {
+	if !v.present() {
+		return
+	}
+	stop, err := stopAfter(v)
+	if err != nil {
+		ps.add("stop_after", "%s", job.MessageOf(err))
+		return
+	}
+	t.Limits.StopAfter = stop
+}
+
+func stopAfter(v value) (job.StopAfter, error) {
+	s, err := v.text()
+	if err != nil {
+		return job.StopAfter{}, job.Errorf(job.Invalid, "is neither a number nor a percentage")
+	}
+	stop, err := inventory.ParseStopAfter("", strings.TrimSpace(s))
+	return stop, err
 }
 
 // maxInterval is the longest time limit of a script.

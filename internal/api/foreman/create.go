@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -290,7 +291,7 @@ func (q *creation) scalars() error {
 	case err != nil || given && limit <= 0:
 		q.wrong = append(q.wrong, "Execution timeout interval: must be greater than 0")
 	case given && limit > maxSeconds:
-		q.wrong = append(q.wrong, "Execution timeout interval: must be at most 86400")
+		q.wrong = append(q.wrong, "Execution timeout interval: must be at most "+strconv.FormatInt(maxSeconds, 10))
 	case given:
 		q.extra.Timeout, q.sub.Timeout = &limit, time.Duration(limit)*time.Second
 	case q.work.Limits.Timeout > 0:
@@ -298,6 +299,11 @@ func (q *creation) scalars() error {
 		q.extra.Timeout = &limit
 	}
 	q.sub.DefaultTimeout = defaultTimeout
+	if v := q.in.get("stop_after"); !v.blank() {
+		if q.sub.StopAfter, err = stopAfter(v); err != nil {
+			q.wrong = append(q.wrong, "Stop after: "+job.MessageOf(err))
+		}
+	}
 	pickup, given, err := q.in.get("time_to_pickup").integer()
 	switch {
 	case err != nil || given && pickup < 0:
@@ -308,8 +314,8 @@ func (q *creation) scalars() error {
 	return nil
 }
 
-// maxSeconds is the longest time limit of a host.
-const maxSeconds = 24 * 60 * 60
+// maxSeconds is the longest time limit of a host, as of a template.
+const maxSeconds = int64(maxInterval / time.Second)
 
 // login takes who logs in and who the script runs as.
 func (q *creation) login(caller, setting string) error {

@@ -88,6 +88,7 @@ func createParams() []param {
 			str("search_query", "The query that finds the hosts").null(),
 			str("description_format", "Override the description format from the template for this invocation only").null(),
 			num("execution_timeout_interval", "Override the timeout interval from the template for this invocation only").null(),
+			str("stop_after", "Drover: the number of failed hosts, or the percentage of all (10%), after which no more are started").null(),
 			str("feature", "Remote execution feature label that should be triggered, job template assigned to this feature will be used").null(),
 			num("time_to_pickup", "Override the global time to pickup interval for this invocation only").null(),
 			array("host_ids", "The hosts, by id or name").null(),

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"drover/internal/dispatch"
+	"drover/internal/inventory"
 	"drover/internal/job"
 	"drover/internal/search"
 )
@@ -99,6 +100,7 @@ func templateParams(create bool) []param {
 		must(str("template", "")), must(str("provider_type", "").oneOf(providerScript, providerSSH)), boolean("snippet", "").null(),
 		str("audit_comment", "").null(), boolean("locked", "Whether or not the template is locked for editing").null(),
 		num("execution_timeout_interval", "Seconds after which a script is stopped").null(),
+		str("stop_after", "Drover: the number of failed hosts, or the percentage of all (10%), after which no more are started").null(),
 		hash("effective_user_attributes", "Effective user options", str("value", "What user should be used to run the script (using sudo-like mechanisms)").null(),
 			boolean("overridable", "Whether it should be allowed to override the effective user from the job invocation form.").null(),
 			boolean("current_user", "Whether the current user login should be used as the effective user").null()).null(),
@@ -310,7 +312,7 @@ func unlessLocked(change func(*job.Template) error) func(*job.Template) error {
 // dispatch.
 var templateProblems = []struct{ field, attribute string }{
 	{"name", "name"}, {"category", "job_category"}, {"description_format", "description_format"}, {"description", "description"},
-	{"become_user", "effective_user.value"}, {"timeout", "execution_timeout_interval"}, {"includes", "base"},
+	{"become_user", "effective_user.value"}, {"timeout", "execution_timeout_interval"}, {"stop_after", "stop_after"}, {"includes", "base"},
 }
 
 // templateError is E14 for what dispatch finds wrong with a template.
@@ -363,6 +365,7 @@ func detail(v dispatch.TemplateView) fields {
 	out["locked"] = v.Locked
 	out["cloned_from_id"] = positive(v.ClonedFrom)
 	out["execution_timeout_interval"] = seconds(v.Limits.Timeout)
+	out["stop_after"] = nullable(inventory.StopAfterText(v.Limits.StopAfter))
 	out["audit_comment"] = nil
 	out["effective_user"] = fields{"value": x.null("effective_user", v.Become.User), "current_user": v.BecomeCaller, "overridable": !v.BecomeFixed}
 	out["template_inputs"] = shown(v.Inputs, func(in job.Input) any {
