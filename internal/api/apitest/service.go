@@ -262,14 +262,14 @@ func (s *Service) Stored() []byte {
 	return all
 }
 
-// Eventually waits until f holds, for at most ten seconds. It is for what
+// Eventually waits until f holds, for at most a minute. It is for what
 // happens in the background only.
 func (s *Service) Eventually(what string, f func() bool) {
 	s.T.Helper()
-	end := time.Now().Add(10 * time.Second)
+	end := time.Now().Add(time.Minute)
 	for !f() {
 		if time.Now().After(end) {
-			s.T.Fatalf("not in ten seconds: %s", what)
+			s.T.Fatalf("not in a minute: %s", what)
 		}
 		time.Sleep(2 * time.Millisecond)
 	}

@@ -194,7 +194,7 @@ func (s *server) submission(c *call, in object) (dispatch.Submission, error) {
 		return q.sub, errCreate(wrong)
 	}
 	q.sub.TemplateID, q.sub.Inputs = w.ID, given
-	q.sub.Schedule, q.sub.Purpose, q.sub.StartBefore = when.recurrence, when.purpose, when.startBefore
+	q.sub.Schedule, q.sub.Purpose, q.sub.StartBefore = when.recurrence, when.purpose, when.tooLate()
 	q.extra.Mode, q.extra.Purpose, q.extra.StartBefore = when.mode, when.purpose, when.startBefore
 	q.extra.Category, q.extra.Feature = w.Category, w.feature
 	format, err := in.get("description_format").text()

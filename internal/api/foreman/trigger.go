@@ -76,6 +76,17 @@ func readTrigger(in object, now time.Time) (t trigger, wrong []string, err error
 	return t, wrong, nil
 }
 
+// tooLate is the moment from which on a job is too late; nil where there is none.
+// Who says one minute for start and end means that minute: to the second, which
+// both have lost, such a job could never start.
+func (t trigger) tooLate() *time.Time {
+	if t.startBefore == nil || !t.startBefore.Equal(*t.recurrence.At) {
+		return t.startBefore
+	}
+	end := t.startBefore.Add(time.Minute)
+	return &end
+}
+
 // minute reads a moment to the minute.
 func minute(v value, name string, wrong *[]string) (time.Time, bool) {
 	t, given, err := v.time()
