@@ -292,7 +292,7 @@ func realDetach(t *testing.T, h Harness, o *OpenSSH) {
 			{long, "20000\n"},
 			{"#!/usr/bin/env python3\nimport sys\nprint(len(sys.stdin.read()), len(sys.argv), 'it''s')", "0 1 its\n"},
 			{"cat <<'E'\n'quoted' \"text\" $x `y` \\ !\nE\nread x || echo nothing", "'quoted' \"text\" $x `y` \\ !\nnothing\n"},
-			{"sleep 1000 & echo left behind", "left behind\n"},
+			{"sleep 30 & echo left behind", "left behind\n"},
 			{"", ""},
 		} {
 			n := device.Detached{Name: fmt.Sprintf("run-3-%d", i)}
