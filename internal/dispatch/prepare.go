@@ -51,7 +51,7 @@ func (d *Dispatcher) prepare(ctx context.Context, p job.Principal, sub *Submissi
 	if err := boundExtra(sub.Extra); err != nil {
 		return o, err
 	}
-	if err := validText("description", sub.Description, inventory.MaxDescription); err != nil {
+	if err := inventory.ValidText("description", sub.Description, inventory.MaxDescription); err != nil {
 		return o, err
 	}
 	o.job.Description, o.job.Creator, o.job.Tenant = sub.Description, p.Name, p.Tenant
@@ -150,7 +150,7 @@ func (o *order) fill(given map[string]*string) error {
 		if !ok {
 			continue
 		}
-		if err := validText("inputs."+in.Name, v, MaxInputValues); err != nil {
+		if err := inventory.ValidText("inputs."+in.Name, v, MaxInputValues); err != nil {
 			return err
 		}
 		if in.Hidden {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"slices"
 
+	"drover/internal/inventory"
 	"drover/internal/job"
 	"drover/internal/secret"
 	"drover/internal/store"
@@ -145,7 +146,7 @@ func (d *Dispatcher) againOn(ctx context.Context, p job.Principal, a Again, run 
 		}
 		sel.Query, sel.SavedQueryID = a.Query(names), 0
 	}
-	return validText("search", sel.Query, MaxQuery)
+	return inventory.ValidText("search", sel.Query, MaxQuery)
 }
 
 // picked are the devices of a run that a rerun is for, in the run's order.

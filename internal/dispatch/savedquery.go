@@ -106,7 +106,7 @@ func validQuery(q job.SavedQuery) error {
 	if strings.TrimSpace(q.Query) == "" {
 		return job.FieldErrorf("query", "a query is required")
 	}
-	if err := validText("query", q.Query, MaxQuery); err != nil {
+	if err := inventory.ValidText("query", q.Query, MaxQuery); err != nil {
 		return err
 	}
 	return boundExtraOf("extra", q.Extra)

@@ -14,7 +14,7 @@ import (
 
 // deviceQuery compiles a query over devices.
 func (d *Dispatcher) deviceQuery(p job.Principal, query string, mode search.Mode) (*search.Query, error) {
-	if err := validText("search", query, MaxQuery); err != nil {
+	if err := inventory.ValidText("search", query, MaxQuery); err != nil {
 		return nil, err
 	}
 	return search.Compile(query, inventory.DeviceFields(), mode, search.Env{Now: d.Store.Now(), User: p.Name})
@@ -106,14 +106,7 @@ func (d *Dispatcher) DeviceByID(ctx context.Context, p job.Principal, id int64) 
 		return DeviceView{}, err
 	}
 	dev, err := d.Store.Device(ctx, p.Tenant, id)
-	if err != nil {
-		return DeviceView{}, err
-	}
-	vs, err := d.deviceViews(ctx, p.Tenant, []job.Device{dev})
-	if err != nil {
-		return DeviceView{}, err
-	}
-	return vs[0], nil
+	return d.deviceView(ctx, dev, err)
 }
 
 // Targets returns the devices of a run with from <= index < from+limit, in order.

@@ -56,7 +56,7 @@ func (d *Dispatcher) chooseSelected(ctx context.Context, p job.Principal, sel jo
 			return err
 		}
 	}
-	if err := validText("search", text, MaxQuery); err != nil {
+	if err := inventory.ValidText("search", text, MaxQuery); err != nil {
 		return err
 	}
 	sel.Query = text

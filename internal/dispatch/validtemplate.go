@@ -6,7 +6,6 @@ import (
 	"strings"
 	"time"
 	"unicode"
-	"unicode/utf8"
 
 	"drover/internal/erb"
 	"drover/internal/inventory"
@@ -42,7 +41,7 @@ func validTemplate(t *job.Template) error {
 			return err
 		}
 	}
-	if err := validText("description", t.Description, inventory.MaxDescription); err != nil {
+	if err := inventory.ValidText("description", t.Description, inventory.MaxDescription); err != nil {
 		return err
 	}
 	if err := validInputs(t.Inputs); err != nil {
@@ -69,7 +68,7 @@ func validTemplateBody(t *job.Template) error {
 	if strings.TrimSpace(t.Body) == "" {
 		return job.FieldErrorf("body", "a body is required")
 	}
-	if err := validText("body", t.Body, inventory.MaxBody); err != nil {
+	if err := inventory.ValidText("body", t.Body, inventory.MaxBody); err != nil {
 		return err
 	}
 	switch t.Language {
@@ -110,7 +109,7 @@ func validInputs(inputs []job.Input) error {
 			return job.FieldErrorf(field("source"), "is required for an input of the kind %s", in.Kind)
 		}
 		for name, text := range map[string]string{"source": in.Source, "description": in.Description, "value_type": in.ValueType, "resource": in.Resource} {
-			if err := validText(field(name), text, inventory.MaxDescription); err != nil {
+			if err := inventory.ValidText(field(name), text, inventory.MaxDescription); err != nil {
 				return err
 			}
 		}
@@ -118,14 +117,14 @@ func validInputs(inputs []job.Input) error {
 			return job.FieldErrorf(field("options"), "are more than %d", MaxInputs)
 		}
 		for _, o := range in.Options {
-			if err := validText(field("options"), o, inventory.MaxDescription); err != nil {
+			if err := inventory.ValidText(field("options"), o, inventory.MaxDescription); err != nil {
 				return err
 			}
 		}
 		if in.Default == nil {
 			continue
 		}
-		if err := validText(field("default"), *in.Default, MaxInputText); err != nil {
+		if err := inventory.ValidText(field("default"), *in.Default, MaxInputText); err != nil {
 			return err
 		}
 		if *in.Default != "" && in.Kind == job.InputUser && !in.Offers(*in.Default) {
@@ -202,26 +201,7 @@ func validLine(field, s string, most int, required bool) error {
 	if required && strings.TrimSpace(s) == "" {
 		return job.FieldErrorf(field, "is required")
 	}
-	if err := validText(field, s, most); err != nil {
-		return err
-	}
-	if strings.IndexFunc(s, unicode.IsControl) >= 0 {
-		return job.FieldErrorf(field, "holds a control character")
-	}
-	return nil
-}
-
-// validText checks text that may have several lines.
-func validText(field, s string, most int) error {
-	switch {
-	case len(s) > most:
-		return job.FieldErrorf(field, "is %d bytes long; at most %d are allowed", len(s), most)
-	case !utf8.ValidString(s):
-		return job.FieldErrorf(field, "is not valid UTF-8")
-	case strings.ContainsRune(s, 0):
-		return job.FieldErrorf(field, "holds a NUL character")
-	}
-	return nil
+	return inventory.ValidLine(field, s, most)
 }
 
 // boundExtraOf bounds what a family keeps with an object.

@@ -58,10 +58,15 @@ func (d *Dispatcher) Device(ctx context.Context, p job.Principal, name string) (
 		return DeviceView{}, err
 	}
 	dev, err := d.Store.DeviceByName(ctx, p.Tenant, name)
+	return d.deviceView(ctx, dev, err)
+}
+
+// deviceView is the view of a device that was looked up.
+func (d *Dispatcher) deviceView(ctx context.Context, dev job.Device, err error) (DeviceView, error) {
 	if err != nil {
 		return DeviceView{}, err
 	}
-	vs, err := d.deviceViews(ctx, p.Tenant, []job.Device{dev})
+	vs, err := d.deviceViews(ctx, dev.Tenant, []job.Device{dev})
 	if err != nil {
 		return DeviceView{}, err
 	}

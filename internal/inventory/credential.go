@@ -102,7 +102,7 @@ func (in CredentialInput) secrets(base job.Credential) ([]SecretChange, error) {
 
 func validSecret(field string, s job.Secret) error {
 	v := s.Reveal()
-	if err := validText(field, v, MaxSecret); err != nil || v == "" {
+	if err := ValidText(field, v, MaxSecret); err != nil || v == "" {
 		return err
 	}
 	if field == FieldPrivateKey {

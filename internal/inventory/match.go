@@ -70,7 +70,7 @@ func compileCriterion(field string, c job.Criterion) (func(*job.Device) bool, er
 	if c.Op != job.OpEmpty && c.Value == "" {
 		return nil, job.FieldErrorf(field+".value", "the comparison needs a value; %q finds what is empty", job.OpEmpty)
 	}
-	if err := validText(field+".value", c.Value, MaxPattern); err != nil {
+	if err := ValidText(field+".value", c.Value, MaxPattern); err != nil {
 		return nil, err
 	}
 	var holds func(string) bool
@@ -145,7 +145,7 @@ func CompilePool(p job.Pool, now time.Time) (CompiledPool, error) {
 // compilePoolQuery reads the query of a pool. It may not ask about pools, since
 // those would have to be known first; nor is there anybody who asks.
 func compilePoolQuery(query string, now time.Time) (*search.Query, error) {
-	if err := validText("query", query, MaxPoolQuery); err != nil {
+	if err := ValidText("query", query, MaxPoolQuery); err != nil {
 		return nil, err
 	}
 	q, err := search.Compile(query, ownFields, search.Strict, search.Env{Now: now})

@@ -54,7 +54,7 @@ func ValidName(field, name string) error {
 	case name == "." || name == "..":
 		return job.FieldErrorf(field, "%q cannot be a name, since it could not be used in a URL", name)
 	}
-	return validLine(field, name, MaxName)
+	return ValidLine(field, name, MaxName)
 }
 
 // rename settles the name that the object has afterwards.
@@ -77,9 +77,9 @@ func rename(kind, base, name string, newName *string, create bool) (string, erro
 	return *newName, nil
 }
 
-// validLine checks text that stands on one line.
-func validLine(field, s string, most int) error {
-	if err := validText(field, s, most); err != nil {
+// ValidLine checks text that stands on one line. The error blames field.
+func ValidLine(field, s string, most int) error {
+	if err := ValidText(field, s, most); err != nil {
 		return err
 	}
 	if strings.IndexFunc(s, unicode.IsControl) >= 0 {
@@ -88,8 +88,8 @@ func validLine(field, s string, most int) error {
 	return nil
 }
 
-// validText checks text that may have several lines.
-func validText(field, s string, most int) error {
+// ValidText checks text that may have several lines. The error blames field.
+func ValidText(field, s string, most int) error {
 	switch {
 	case len(s) > most:
 		return job.FieldErrorf(field, "is %d bytes long; at most %d are allowed", len(s), most)
@@ -107,7 +107,7 @@ func setLine(field string, in *string, to *string) error {
 		return nil
 	}
 	*to = *in
-	return validLine(field, *in, MaxLine)
+	return ValidLine(field, *in, MaxLine)
 }
 
 // setDescription stores a given description.
@@ -116,7 +116,7 @@ func setDescription(in *string, to *string) error {
 		return nil
 	}
 	*to = *in
-	return validText("description", *in, MaxDescription)
+	return ValidText("description", *in, MaxDescription)
 }
 
 // validAddress accepts an IP address or a host name, without port, scheme,
@@ -127,7 +127,7 @@ func validAddress(s string) error {
 		return job.FieldErrorf(field, "an address is required")
 	}
 	if _, err := netip.ParseAddr(s); err == nil {
-		return validLine(field, s, MaxLine)
+		return ValidLine(field, s, MaxLine)
 	}
 	if strings.ContainsAny(s, ":[]/@") {
 		return job.FieldErrorf(field, "must be a host name or an IP address only; the port has its own field")
@@ -182,7 +182,7 @@ func setLabels(in *map[string]string, to *map[string]string) error {
 		if err := ValidLabelKey("labels", k); err != nil {
 			return err
 		}
-		if err := validLine("labels."+k, (*in)[k], MaxLine); err != nil {
+		if err := ValidLine("labels."+k, (*in)[k], MaxLine); err != nil {
 			return err
 		}
 	}
@@ -204,7 +204,7 @@ func setExtra(in map[string]json.RawMessage, to *map[string]json.RawMessage) err
 		merged = make(map[string]json.RawMessage, len(in))
 	}
 	for _, k := range slices.Sorted(maps.Keys(in)) {
-		if err := validLine("extra", k, MaxLine); err != nil {
+		if err := ValidLine("extra", k, MaxLine); err != nil {
 			return err
 		}
 		v, err := normalJSON(in[k])

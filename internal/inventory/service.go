@@ -72,7 +72,7 @@ func (in ServiceInput) setType(s *job.Service) error {
 
 func (in ServiceInput) setBody(s *job.Service, create bool) error {
 	if in.Body != nil {
-		if err := validText("body", *in.Body, MaxBody); err != nil {
+		if err := ValidText("body", *in.Body, MaxBody); err != nil {
 			return err
 		}
 		s.Body = *in.Body
@@ -236,7 +236,7 @@ func (in ServiceInput) setPayload(s *job.Service) error {
 // ValidPayload checks that raw is a JSON object within MaxPayload, in UTF-8.
 // The error blames field.
 func ValidPayload(field string, raw json.RawMessage) error {
-	if err := validText(field, string(raw), MaxPayload); err != nil {
+	if err := ValidText(field, string(raw), MaxPayload); err != nil {
 		return err
 	}
 	var object map[string]json.RawMessage

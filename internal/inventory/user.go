@@ -86,5 +86,5 @@ func (in UserInput) checkPassword() error {
 	if *in.Password == "" {
 		return job.FieldErrorf("password", "a password is required")
 	}
-	return validText("password", in.Password.Reveal(), MaxPassword)
+	return ValidText("password", in.Password.Reveal(), MaxPassword)
 }
