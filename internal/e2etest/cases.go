@@ -35,6 +35,7 @@ func Cases(t *testing.T, target Target) {
 			{"300 devices", many, false},
 			{"an answer that is too long", longAnswer, false},
 			{"bad day", badDay, false},
+			{"a command for three hours", long, true},
 			{"cancel", cancel, true},
 			{"runs that are scheduled", scheduled, true},
 			{"a synchronous call that outlives its patience", outlives, true},
