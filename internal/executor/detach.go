@@ -227,7 +227,7 @@ func (a *attendance) attempt(ctx context.Context) (o outcome, done bool) {
 		return o, false
 	}
 	o.message = d.message(o.message)
-	if why == stopForce || o.status == job.ResultUnknown && len(a.kept[0])+len(a.kept[1]) == 0 {
+	if why == stopForce || a.p.State != device.DetachedEnded && len(a.kept[0])+len(a.kept[1]) == 0 {
 		o.output = a.w.shown() // or what an earlier call had seen
 		if a.resumed && o.output.Stdout == "" && o.output.Stderr == "" {
 			o.output = d.r.Output
@@ -372,6 +372,10 @@ func lostFor(message string) outcome {
 	return outcome{status: job.ResultUnknown, reason: job.ReasonLost, message: message, again: againIfRepeat, sent: true}
 }
 
+// killedStatus is what a killed command ends with: one that somebody killed who died
+// before saying so did not end by itself.
+const killedStatus = 128 + 9
+
 // kill ends the command, with a connection of its own if the one there is is of no
 // use, and says what is known. One that has ended by itself keeps its result.
 func (a *attendance) kill(ctx context.Context, why stop) outcome {
@@ -393,14 +397,16 @@ func (a *attendance) kill(ctx context.Context, why stop) outcome {
 		a.close()
 		a.s = nil
 	}
-	if gone && !found && a.p.State == device.DetachedEnded {
+	if gone && !found && a.p.State == device.DetachedEnded && (a.p.TimedOut || a.p.Status != killedStatus) {
 		return classify(a.exit(), true, nil, stopNone)
 	}
 	if gone && !found && a.p.State == device.DetachedMissing && a.d.r.Detached.Started == nil {
 		return classify(device.Exit{}, false, nil, why) // it was never started
 	}
 	exit := a.exit()
-	exit.Status, exit.Killed, exit.TimedOut, exit.KillConfirmed = -1, true, why == stopNone, gone
+	exit.Status, exit.Killed, exit.TimedOut = -1, true, why == stopNone
+	// A device that knows nothing of the command has not looked for it.
+	exit.KillConfirmed = gone && a.p.State != device.DetachedMissing
 	return classify(exit, true, nil, why)
 }
 

@@ -173,6 +173,24 @@ func TestDetached_Stops(t *testing.T) {
 			next.CancelForce = true
 			l.must(l.store.UpdateRun(context.Background(), run, next, job.AuditEntry{}))
 		}, job.StatusCanceled, job.ResultCanceled, job.ReasonStopUnsure, 1},
+		{"cancel, the device has forgotten it", sshsim.Behaviour{}, func(l *lab, ref RunRef) {
+			l.fleet.Devices[0].Restart(true)
+			l.cancel(ref)
+		}, job.StatusCanceled, job.ResultCanceled, job.ReasonStopUnsure, 0},
+		{"cancel, killed by one who died before saying so", sshsim.Behaviour{}, func(l *lab, ref RunRef) {
+			l.cancel(ref)
+			f := l.function(func(c *Config) {
+				c.Store = store.New(&counted{Driver: l.driver, fail: func(_ string, row store.Row) error {
+					if isResult(row) {
+						return job.Errorf(job.Internal, "the process is dead")
+					}
+					return nil
+				}}, store.Options{Clock: l.now})
+			})
+			if _, err := f.Execute(context.Background(), UnitRef{V: Version, Tenant: tenant, Run: ref.Run, Round: 1}); err == nil || l.fleet.Devices[0].Running() != 0 {
+				l.t.Errorf("%v, %d run", err, l.fleet.Devices[0].Running())
+			}
+		}, job.StatusCanceled, job.ResultCanceled, job.ReasonStopped, 0},
 		{"the run's deadline", sshsim.Behaviour{}, func(l *lab, ref RunRef) { l.ahead.Add(int64(10 * time.Hour)) }, job.TimedOut, job.ResultTimedOut, job.ReasonDeadline, 0},
 		{"the device is restarted", sshsim.Behaviour{}, func(l *lab, _ RunRef) { l.fleet.Devices[0].Restart(false) }, job.Failed, job.ResultUnknown, job.ReasonLost, 0},
 		{"the device forgets", sshsim.Behaviour{}, func(l *lab, _ RunRef) { l.fleet.Devices[0].Restart(true) }, job.Failed, job.ResultUnknown, job.ReasonLost, 0},
