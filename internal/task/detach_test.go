@@ -249,6 +249,19 @@ func TestDetached_CancelThatNobodySees(t *testing.T) {
 	}
 }
 
+// What the run's plan says of detached commands holds for a deployment that would
+// plan otherwise.
+func TestDetached_AnotherDeployment(t *testing.T) {
+	l := newLab(t, 1, nil)
+	ref := l.planned(jobSpec{body: "echo begun; sleep 3600", limits: long()})
+	l.round(l.function(nil), ref, 0)
+	l.cancel(ref)
+	l.round(l.function(func(c *Config) { c.DetachAfter = -1 }), ref, 1)
+	if r := l.row(ref); r.Status != job.ResultCanceled || r.Reason != job.ReasonStopped || l.fleet.Devices[0].Running() != 0 {
+		t.Errorf("%d run, %+v", l.fleet.Devices[0].Running(), r)
+	}
+}
+
 // The execution goes on after a cancel, and one that is begun anew sees what is left.
 func TestDetached_PlanOfACanceledRun(t *testing.T) {
 	l := newLab(t, 1, nil)

@@ -63,7 +63,7 @@ func (f *Functions) execute(ctx context.Context, in UnitRef) (Executed, error) {
 		Work:    w.work,
 		Spacing: f.spacing(in.Round),
 
-		Detaches: f.detaches(known.job.Limits),
+		Detaches: known.detaches,
 		Log:      f.log(in.Tenant, in.Run).With("unit", in.Unit),
 	})
 	if err != nil {

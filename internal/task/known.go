@@ -20,6 +20,7 @@ type knownRun struct {
 	job            job.Job // body, payload and inputs in place
 	own            *own
 	total, perUnit int
+	detaches       bool // by its plan
 
 	mu        sync.Mutex // below: filled when needed
 	chunks    map[int][]job.Target
@@ -120,7 +121,7 @@ func (f *Functions) load(ctx context.Context, id runID) (*knownRun, error) {
 		return nil, err
 	}
 	return &knownRun{
-		id: id, job: j, own: own, total: run.Total, perUnit: max(1, run.DevicesPerUnit),
+		id: id, job: j, own: own, total: run.Total, perUnit: max(1, run.DevicesPerUnit), detaches: run.Detaches,
 		chunks: map[int][]job.Target{}, logins: map[int64]*login{}, overs: map[int64]*login{}, jumps: map[int64]*jumpHost{}, redactors: map[[2]int64]*executor.Redactor{},
 	}, nil
 }

@@ -163,6 +163,9 @@ func (f *Functions) plan(ctx context.Context, in RunRef) (Planned, error) {
 		now := f.now()
 		none := Planned{V: Version, Tenant: in.Tenant, Run: in.Run, Map: MapNone, Units: []int{}, Concurrency: 1}
 		detach := f.detaches(j.Limits)
+		if run.Started != nil {
+			detach = run.Detaches
+		}
 		if run.Status.Terminal() || f.closed(run, now) && !(detach && run.Started != nil) {
 			return none, nil
 		}

@@ -45,7 +45,7 @@ func (u *unitWork) work(ctx context.Context, index int) (executor.Work, error) {
 	if becomesItself(j.Become, way.to.Auth.Username) {
 		w.Become = job.Become{}
 	}
-	if d.Platform == job.PlatformLinux && u.f.detaches(j.Limits) {
+	if d.Platform == job.PlatformLinux && u.known.detaches {
 		w.Detach = detachName(u.known.id.run, d.ID)
 	}
 	w.Script = func(ctx context.Context) (string, error) { return u.script(ctx, d) }
