@@ -1,6 +1,12 @@
 package sshdevice
 
 import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -73,5 +79,71 @@ func TestOperation_Text(t *testing.T) {
 	}
 	if !strings.Contains(text, `script='echo '\''it'\'''`) {
 		t.Error("the script is not quoted as a shell wants it")
+	}
+}
+
+// operated runs an operation by this machine's own shell, after other lines.
+func operated(t *testing.T, before string, op operation) (device.Progress, string) {
+	t.Helper()
+	op.of.Name, op.nonce = "run-"+strings.ReplaceAll(t.Name(), "/", "-")+"-"+op.of.Name, newNonce()
+	if op.name == "start" {
+		op.limit, op.keep, op.body, op.script = time.Minute, 1000, evalBody, op.nonce+op.script+op.nonce
+	}
+	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), "sh")
+	cmd.Stdin = strings.NewReader(before + "\n" + op.text())
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, said, ok := parseProgress(device.Exit{Stdout: out}, op.nonce)
+	if op.name == "start" && !ok {
+		t.Fatalf("%s: %q", op.of.Name, out)
+	}
+	return p, said
+}
+
+// forgotten has a command killed and forgotten when the test is over.
+func forgotten(t *testing.T, name string) {
+	if runtime.GOOS != "linux" {
+		t.Skip("the scripts are for linux")
+	}
+	t.Cleanup(func() {
+		operated(t, "", operation{name: "kill", of: device.Detached{Name: name}})
+		operated(t, "", operation{name: "forget", of: device.Detached{Name: name}})
+		_ = os.Remove("/var/tmp/drover-" + strconv.Itoa(os.Getuid())) // if it is empty
+	})
+}
+
+// A command whose end could not be written down is not begun.
+func TestOperation_NothingCanBeWritten(t *testing.T) {
+	forgotten(t, "1")
+	ran := filepath.Join(t.TempDir(), "ran")
+	p, said := operated(t, `trap "" XFSZ; ulimit -f 0`, operation{name: "start", of: device.Detached{Name: "1"}, script: "mkdir " + ran, wait: time.Second})
+	if _, err := os.Stat(ran); err == nil || !strings.Contains(said, "nothing can be written") {
+		t.Errorf("it ran: %v; %s, %q", err == nil, p.State, said)
+	}
+	if p, _ := operated(t, "", operation{name: "look", of: device.Detached{Name: "1"}}); p.State != device.DetachedMissing {
+		t.Errorf("afterwards: %s", p.State)
+	}
+}
+
+// The clock of a host may jump while a command runs: its folder is old then, and
+// stays.
+func TestOperation_OldFolders(t *testing.T) {
+	forgotten(t, "1")
+	forgotten(t, "2")
+	forgotten(t, "3")
+	for name, script := range map[string]string{"1": "sleep 60", "2": "echo done"} {
+		operated(t, "", operation{name: "start", of: device.Detached{Name: name}, script: script, wait: time.Second})
+		folder := "/var/tmp/drover-" + strconv.Itoa(os.Getuid()) + "/run-" + t.Name() + "-" + name
+		if long := time.Now().Add(-20 * 24 * time.Hour); os.Chtimes(folder, long, long) != nil {
+			t.Fatal("no folder")
+		}
+	}
+	operated(t, "", operation{name: "start", of: device.Detached{Name: "3"}, script: "echo", wait: time.Second})
+	for name, want := range map[string]device.DetachedState{"1": device.DetachedRunning, "2": device.DetachedMissing, "3": device.DetachedEnded} {
+		if p, _ := operated(t, "", operation{name: "look", of: device.Detached{Name: name}}); p.State != want {
+			t.Errorf("%s: %s, want %s", name, p.State, want)
+		}
 	}
 }

@@ -25,21 +25,24 @@ alive() { { read -r c s boot keep born cborn <"$f/pid"; } 2>/dev/null || return 
 { read -r l <"/proc/$s/stat"; } 2>/dev/null || return 1; set -- ${l##*") "}; [ "${20}" = "$born" ]; }
 `
 
-// startFolder makes the folder and starts the command, unless there is one. The
-// script goes through a pipe to the command's shell: it is in no file that
+// startFolder makes the folder and starts the command, unless there is one. What must
+// be written later has its room before: the command itself may fill the disk. Old
+// folders go, but not that of a command that runs: clocks jump. The script goes through a pipe to the command's shell: it is in no file that
 // anybody could read, nor on a command line.
 const startFolder = `refuse() { printf "\001%s refused %s\n" $k "$1"; exit 0; }
 if [ -z "$f" ]; then
 for t in setsid mkfifo tee head tail wc find; do command -v $t >/dev/null 2>&1 || refuse "there is no $t"; done
+[ -n "$(cat /proc/sys/kernel/random/boot_id 2>/dev/null)" ] || refuse "there is no /proc/sys/kernel/random/boot_id"
 if [ $tried -gt 0 ]; then { read -r up l </proc/uptime; } 2>/dev/null || up=0
 if [ "${up%%.*}" -lt $tried ]; then printf "\001%s missing\n" $k; exit 0; fi; fi
 for b in /var/tmp /tmp; do q=$b/drover-$u; mkdir "$q" 2>/dev/null; if safe "$q" && [ -w "$q" ]; then break; fi; q=; done
 [ -n "$q" ] || refuse "neither /var/tmp nor /tmp has a folder drover-$u for it that is this user's alone"
 f=$q/$n
 if mkdir "$f" 2>/dev/null; then
+if ! { printf "%256s\n" "" >"$f/pid.new" && printf "%256s\n" "" >"$f/exit.new"; } 2>/dev/null; then rm -rf "$f"; refuse "nothing can be written in $q"; fi
 b=sh; if command -v bash >/dev/null 2>&1; then b=bash; fi
 { printf %s "$script" | setsid sh -c "$super" drover-detached "$f" $limit $keep $k "$body" "$extra" "$kill" $b "$watch" >/dev/null & } 2>/dev/null
-find "$q" -mindepth 1 -maxdepth 1 -type d -mtime +14 -exec rm -rf {} + >/dev/null 2>&1
+find "$q" -mindepth 1 -maxdepth 1 -type d -mtime +14 2>/dev/null | (while read -r f; do alive || rm -rf "$f"; done) >/dev/null 2>&1
 elif [ ! -d "$f" ] || [ -L "$f" ]; then refuse "no folder can be made in $q"; fi
 i=0; while [ ! -e "$f/pid" ] && [ ! -e "$f/exit" ] && [ $i -lt 100 ]; do i=$((i+1)); sleep 0.1 2>/dev/null || { sleep 1; i=$((i+9)); }; done
 fi
@@ -67,7 +70,8 @@ const killFolder = `gone() { printf "drover-gone %s %s\n" $k 0; exit 0; }
 [ -n "$f" ] && [ ! -e "$f/exit" ] || gone
 i=0; while [ ! -e "$f/pid" ] && [ $i -lt 50 ]; do i=$((i+1)); sleep 0.1 2>/dev/null || { sleep 1; i=$((i+9)); }; done
 [ -e "$f/pid" ] || exit 1
-alive; [ "$boot" = "$(cat /proc/sys/kernel/random/boot_id 2>/dev/null)" ] || gone
+alive; [ -n "$boot" ] || exit 1
+[ "$boot" = "$(cat /proc/sys/kernel/random/boot_id 2>/dev/null)" ] || gone
 if { read -r l <"/proc/$c/stat"; } 2>/dev/null; then set -- ${l##*") "}; [ "${20}" = "$cborn" ] || gone; fi
 sh -c "$kill" drover-kill $c $c $k
 i=0; while [ ! -e "$f/exit" ] && alive && [ $i -lt 30 ]; do i=$((i+1)); sleep 0.1 2>/dev/null || { sleep 1; i=$((i+9)); }; done
@@ -85,7 +89,7 @@ setsid $8 -c "$5" drover $4 0 0 "$6" <&3 3<&- >"$d/1" 2>"$d/2" & c=$!
 exec 3<&-
 born() { { read -r l <"/proc/$1/stat"; } 2>/dev/null && set -- ${l##*") "} && echo ${20}; }
 while [ ! -e "$d/out" ] || [ ! -e "$d/err" ]; do sleep 0.01 2>/dev/null || sleep 1; done
-printf "%s %s %s %s %s %s\n" $c $$ "$(cat /proc/sys/kernel/random/boot_id 2>/dev/null)" $keep "$(born $$)" "$(born $c)" >"$d/pid.new"; mv "$d/pid.new" "$d/pid"
+printf "%s %s %s %s %s %s\n" $c $$ "$(cat /proc/sys/kernel/random/boot_id 2>/dev/null)" $keep "$(born $$)" "$(born $c)" 1<>"$d/pid.new"; mv "$d/pid.new" "$d/pid"
 setsid sh -c "$9" drover-limit "$2" "$d" "$7" $c >/dev/null 2>&1 & g=$!
 wait $c; r=$?
 t=0; a=0
@@ -94,7 +98,7 @@ t=1; if [ -s "$d/gone" ]; then a=1; read -r x y z <"$d/gone"; [ "$z" = 1 ] || t=
 kill -s KILL -- -$g 2>/dev/null; kill -s KILL $g 2>/dev/null
 i=0; while { [ ! -s "$d/all1" ] || [ ! -s "$d/all2" ]; } && [ $i -lt 20 ]; do i=$((i+1)); sleep 0.1 2>/dev/null || { sleep 1; i=$((i+9)); }; done
 p=0; q=0; [ ! -s "$d/all1" ] || read -r p <"$d/all1"; [ ! -s "$d/all2" ] || read -r q <"$d/all2"
-echo $r $t $a $p $q >"$d/exit.new"; mv "$d/exit.new" "$d/exit"`
+echo $r $t $a $p $q 1<>"$d/exit.new"; mv "$d/exit.new" "$d/exit"`
 
 // watchStage keeps the time limit $1 of the command that is session $4, with
 // folder $2 and killStage $3.
