@@ -119,9 +119,11 @@ func (s *session) cannotDetach(err error) error {
 	return &device.Error{Phase: device.PhaseStart, Reason: job.ReasonUnsupported, Msg: "no command can run detached on " + s.to.Name, Err: err}
 }
 
-// unanswered is the error for an operation that came to no good end.
+// unanswered is the error for an operation that came to no good end. It tells what
+// was said before the mark, behind which is what the command printed.
 func (s *session) unanswered(exit device.Exit) error {
-	said := strings.ToValidUTF8(strings.Join(strings.Fields(string(exit.Stderr)), " "), "\uFFFD")
+	before, _, _ := strings.Cut(string(exit.Stderr), "\x01")
+	said := strings.ToValidUTF8(strings.Join(strings.Fields(before), " "), "\uFFFD")
 	if len(said) > 300 {
 		said = strings.ToValidUTF8(said[:300], "") + "..."
 	}

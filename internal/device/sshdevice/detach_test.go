@@ -60,6 +60,15 @@ func FuzzParseProgress(f *testing.F) {
 	})
 }
 
+// What a device says about itself is told, not what the command printed: cut off in
+// the middle of a secret it could not be redacted any more.
+func TestUnanswered(t *testing.T) {
+	err := new(session).unanswered(device.Exit{Stderr: []byte("sh: no fork\n\x0118 n\n" + strings.Repeat("x", 280) + "Canary-pw")})
+	if got := err.Error(); strings.Contains(got, "xxx") || !strings.Contains(got, "sh: no fork") {
+		t.Error(got)
+	}
+}
+
 // The parts of an operation that go between single quotes hold none, and nothing
 // of an operation's script is on a command line.
 func TestOperation_Text(t *testing.T) {
