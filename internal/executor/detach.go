@@ -93,6 +93,7 @@ func (d *deviceCall) resume(ctx context.Context) (time.Duration, bool, error) {
 	}
 	switch {
 	case d.Control.Canceled && d.Control.Force:
+		defer d.killAfter(ctx)
 		return d.end(ctx, over(d.r, job.ResultCanceled, job.ReasonStopUnsure, job.MessageAborted, now))
 	case d.w.Refused != nil:
 		return d.end(ctx, over(d.r, job.ResultUnknown, job.ReasonLost, "the command can no longer be looked after: "+d.message(d.w.Refused.Message), now))
@@ -137,8 +138,7 @@ func over(r job.Result, s job.ResultStatus, reason, message string, now time.Tim
 func (d *deviceCall) attend(ctx context.Context, resumed bool) (time.Duration, bool, error) {
 	d.begun, d.recorded = true, false
 	began := d.Clock()
-	a := &attendance{d: d, resumed: resumed, ref: device.Detached{
-		Name: d.w.Detach + "-" + strconv.Itoa(d.r.Attempts), Become: d.w.Become, BecomePassword: d.w.BecomePassword}}
+	a := &attendance{d: d, resumed: resumed, ref: d.ref()}
 	defer a.close()
 	o, done := a.attempt(ctx)
 	if o.stop == stopLost {
@@ -153,10 +153,49 @@ func (d *deviceCall) attend(ctx context.Context, resumed bool) (time.Duration, b
 		return wait, false, err
 	}
 	wait, again, err := d.decide(ctx, o, began)
+	if o.stop == stopForce && o.sent {
+		d.killAfter(ctx)
+	}
 	if err == nil && d.recorded && o.sent && o.stop != stopForce {
 		a.forget(ctx)
 	}
 	return wait, again, err
+}
+
+// ref is what the device knows the command by.
+func (d *deviceCall) ref() device.Detached {
+	return device.Detached{Name: d.w.Detach + "-" + strconv.Itoa(d.r.Attempts), Become: d.w.Become, BecomePassword: d.w.BecomePassword}
+}
+
+// killAfter kills a command whose run was canceled by force, after its result was
+// recorded. Where the process stays nobody waits for that.
+func (d *deviceCall) killAfter(ctx context.Context) {
+	if d.w.Refused != nil || d.w.Detach == "" {
+		return
+	}
+	own := *d // which goes on meanwhile
+	a := &attendance{d: &own, ref: d.ref()}
+	kill := func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), killTime)
+		defer cancel()
+		defer a.close()
+		gone := false
+		s, err := a.session(ctx, killTime)
+		if err == nil {
+			_, gone, err = s.Kill(ctx, a.ref)
+		}
+		switch {
+		case gone:
+			a.forget(ctx)
+		case err != nil:
+			own.Log.InfoContext(ctx, "detached command of a run canceled by force not killed", "device", own.w.Device, "err", own.message(err.Error()))
+		}
+	}
+	if d.Stay {
+		go kill()
+	} else {
+		kill()
+	}
 }
 
 // handOver leaves the command to whoever comes next.
@@ -420,6 +459,6 @@ func (a *attendance) forget(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), forgetTime)
 	defer cancel()
 	if err := s.Forget(ctx, a.ref); err != nil {
-		a.d.Log.DebugContext(ctx, "what the device keeps of a detached command stays", "device", a.d.w.Device, "err", err)
+		a.d.Log.DebugContext(ctx, "what the device keeps of a detached command stays", "device", a.d.w.Device, "err", a.d.message(err.Error()))
 	}
 }

@@ -172,7 +172,7 @@ func TestDetached_Stops(t *testing.T) {
 			next := run
 			next.CancelForce = true
 			l.must(l.store.UpdateRun(context.Background(), run, next, job.AuditEntry{}))
-		}, job.StatusCanceled, job.ResultCanceled, job.ReasonStopUnsure, 1},
+		}, job.StatusCanceled, job.ResultCanceled, job.ReasonStopUnsure, 0},
 		{"cancel, the device has forgotten it", sshsim.Behaviour{}, func(l *lab, ref RunRef) {
 			l.fleet.Devices[0].Restart(true)
 			l.cancel(ref)
@@ -439,13 +439,23 @@ func TestDetached_OneProcessStays(t *testing.T) {
 	}{
 		"to the end": {func(*lab, RunRef) {}, job.ResultSucceeded, false},
 		"canceled":   {func(l *lab, ref RunRef) { l.cancel(ref) }, job.ResultCanceled, false},
+		"forced": {func(l *lab, ref RunRef) {
+			run := l.stored(ref)
+			next, now := run, l.now()
+			next.CancelAsked, next.CancelForce = &now, true
+			l.must(l.store.UpdateRun(context.Background(), run, next, job.AuditEntry{}))
+		}, job.ResultCanceled, false},
 		"draining":   {func(l *lab, _ RunRef) { l.leave() }, job.ResultRunning, true},
 		"connection": {func(l *lab, _ RunRef) { l.fleet.Devices[0].DropAll() }, job.ResultRunning, true},
 	} {
 		l := newLab(t, 1, nil)
 		one := l.functions(nil)
 		l.leave = one.Leave
-		ref := l.submit(jobSpec{body: "echo begun; sleep 1.2; echo done", limits: long()})
+		body := "echo begun; sleep 1.2; echo done"
+		if c.status == job.ResultCanceled {
+			body = "echo begun; sleep 3600"
+		}
+		ref := l.submit(jobSpec{body: body, limits: long()})
 		_, err := one.Plan(t.Context(), ref)
 		l.must(err)
 		go func() {
@@ -467,6 +477,14 @@ func TestDetached_OneProcessStays(t *testing.T) {
 			time.Sleep(10 * time.Millisecond)
 		}
 		l.must(l.run(context.Background(), one, ref))
+		if end := time.Now().Add(10 * time.Second); c.status == job.ResultCanceled {
+			for l.fleet.Devices[0].Running() > 0 && time.Now().Before(end) {
+				time.Sleep(time.Millisecond)
+			}
+			if l.fleet.Devices[0].Running() > 0 {
+				t.Errorf("%s: nobody killed it", name)
+			}
+		}
 		if run, rows := l.settled(ref); l.fleet.Executions() != 1 || c.status != job.ResultCanceled && rows[0].Output.Stdout != "begun\ndone\n" {
 			t.Errorf("%s: %s, %+v", name, run.Status, rows[0])
 		}
