@@ -113,6 +113,7 @@ func (d *deviceCall) follow(ctx context.Context, s device.Session, w *watch) (de
 		exit device.Exit
 		err  error
 	}
+	until := d.r.Claim.Until
 	ended := make(chan end, 1)
 	go func() {
 		exit, err := s.Run(ctx, device.Command{
@@ -122,6 +123,12 @@ func (d *deviceCall) follow(ctx context.Context, s device.Session, w *watch) (de
 			Timeout:        d.w.Limits.Timeout,
 			OutputLimit:    d.w.Limits.OutputLimit,
 			Follow:         w.follow,
+			Sent: func() error {
+				if d.Clock().After(until) {
+					return errClaimLost
+				}
+				return nil
+			},
 		})
 		ended <- end{exit, err}
 	}()

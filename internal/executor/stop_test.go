@@ -257,6 +257,23 @@ func TestExecute_LostClaimStopsTheCommand(t *testing.T) {
 	}
 }
 
+// A host that grants a session so late that the claim is over gets no command.
+func TestExecute_ClaimIsOverBeforeTheCommandIsSent(t *testing.T) {
+	var ahead time.Duration
+	m := newMemory()
+	s := &script{steps: []step{{run: func(_ context.Context, cmd device.Command) (device.Exit, error) {
+		ahead += time.Hour
+		if cmd.Sent == nil || cmd.Sent() == nil {
+			t.Error("the command was sent")
+		}
+		return device.Exit{Status: -1}, &device.Error{Phase: device.PhaseStart, Msg: "not sent"}
+	}}}}
+	execute(t, Config{Dialer: s, Every: time.Minute, Clock: func() time.Time { return time.Now().Add(ahead) }}, unit(m, 1, limits(1, 0)))
+	if r := m.rows[0]; r.Status != job.ResultUnreachable {
+		t.Errorf("%+v", r)
+	}
+}
+
 func TestExecute_RecordingSurvivesAFailingStore(t *testing.T) {
 	m, s := newMemory(), &script{steps: []step{{}}}
 	fails := 2
