@@ -8,12 +8,12 @@ import (
 // long runs a command that may take three hours, longer than any function
 // lives: it runs detached, whoever is there looks at it, and it runs once.
 func long(c client) {
-	f, file := fleet(c, "long", 2, "echo began; sleep 4; echo done")
+	f, file := fleet(c, "hours", 2, "echo began; sleep 4; echo done")
 	service := file["services"].([]any)[0].(object)
 	service["timeout"] = "3h"
 	c.load(file)
-	o := c.run(object{"name": "e2e-long", "async": true})
-	status, o := c.wait("e2e-long", o.Runtime, 2*time.Minute)
+	o := c.run(object{"name": "e2e-hours", "async": true})
+	status, o := c.wait("e2e-hours", o.Runtime, 2*time.Minute)
 	if status != "Completed" || !o.Success || len(o.Summary.Success) != 2 {
 		c.t.Errorf("%s %+v", status, o)
 	}
