@@ -284,17 +284,36 @@ func many(c client) {
 	const n = 300
 	f, file := fleet(c, "many", n, "echo {{ device.name }}")
 	c.load(file)
-	o := c.run(object{"name": "e2e-many", "async": true})
-	status, o := c.wait("e2e-many", o.Runtime, 5*time.Minute)
-	if status != "Completed" || !o.Success || len(o.Summary.Success) != n || len(o.Devices) != n {
-		c.t.Errorf("%s, %d succeeded, %d failed, %d entries", status, len(o.Summary.Success), len(o.Summary.Failure), len(o.Devices))
-	}
-	for n, d := range o.Devices {
-		if strings.TrimSpace(d.Result) != n {
-			c.t.Errorf("%s answered %q", n, d.Result)
+	// An emulator may lose a function in the middle of its work, and what it was
+	// doing is rightly unknown then: one such run is told and followed by another.
+	for try := 1; ; try++ {
+		o := c.run(object{"name": "e2e-many", "async": true})
+		status, o := c.wait("e2e-many", o.Runtime, 5*time.Minute)
+		for _, d := range f.Devices {
+			if d.Count() > try {
+				c.t.Errorf("%s ran %d commands in %d runs", d.Name, d.Count(), try)
+			}
+		}
+		if len(o.Devices) != n {
+			c.t.Fatalf("%s, %d entries", status, len(o.Devices))
+		}
+		lost := 0
+		for n, d := range o.Devices {
+			switch {
+			case !d.Success && try == 1:
+				lost++
+				c.t.Logf("%s: %+v", n, d)
+			case !d.Success || strings.TrimSpace(d.Result) != n:
+				c.t.Errorf("%s: %+v", n, d)
+			}
+		}
+		if lost == 0 {
+			if status != "Completed" || !o.Success || len(o.Summary.Success) != n {
+				c.t.Errorf("%s, %d succeeded, %d failed", status, len(o.Summary.Success), len(o.Summary.Failure))
+			}
+			return
 		}
 	}
-	ranOnce(c, f)
 }
 
 // maxAnswer is the most that an answer may have, in bytes.
